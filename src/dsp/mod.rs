@@ -1,0 +1,8 @@
+//! Signal processing: what can be said about samples.
+//!
+//! Belongs here: pure functions and detectors over one channel of audio; they count frames, allocate at construction
+//! only and give the same answers however the audio was cut into blocks. Does not: limits, stop tones, files, threads.
+
+pub mod dtmf;
+pub mod silence;
+pub mod tone;
