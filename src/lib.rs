@@ -1,3 +1,5 @@
 //! tonearm: a real-time audio recorder daemon.
+#![forbid(unsafe_code)]
 pub mod dsp;
 pub mod units;
+pub mod wav;
