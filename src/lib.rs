@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod capture;
+pub mod clock;
+pub mod control;
 pub mod dsp;
 pub mod pipeline;
 pub mod record;

@@ -3,4 +3,4 @@
 //! Belongs here: what a request means, in which order operations run, what is remembered. Does not: HTTP and JSON
 //! (`api`), audio (`pipeline`), files (`store`).
 
-pub mod line;
+
