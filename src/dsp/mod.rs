@@ -6,6 +6,7 @@
 mod bandpass;
 mod decimate;
 pub mod dtmf;
+pub mod ear;
 mod fit;
 mod floor;
 mod goertzel;
