@@ -9,6 +9,7 @@ pub mod wav;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::rt::ring::Consumer;
 use crate::units::Rate;
@@ -108,16 +109,21 @@ pub enum Feeding {
 
 /// Opens a source. A paced one delivers from now on.
 pub fn open(source: &Source) -> Result<Capture, String> {
+    open_with_lead(source, Duration::ZERO)
+}
+
+/// The same; what is no device begins with so much silence, for those who wait before they listen.
+pub fn open_with_lead(source: &Source, lead: Duration) -> Result<Capture, String> {
     match source {
         #[cfg(feature = "device")]
         Source::Device(name) => device::open(name).map_err(|error| error.to_string()),
         #[cfg(not(feature = "device"))]
         Source::Device(name) => Err(format!("device:{name} cannot be opened: this build has no sound devices")),
-        Source::Silence => Ok(wav::paced(wav::Feed::silence())),
+        Source::Silence => Ok(wav::paced(wav::Feed::silence(), lead)),
         Source::Wav { path, pace, repeat } => {
             let feed = wav::Feed::open(path, *repeat).map_err(|error| format!("{}: {error}", path.display()))?;
             Ok(match pace {
-                Pace::Real => wav::paced(feed),
+                Pace::Real => wav::paced(feed, lead),
                 Pace::Fast => wav::asked(feed),
             })
         }

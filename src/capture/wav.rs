@@ -42,6 +42,8 @@ struct Tape<T> {
     /// `None` for silence.
     reader: Option<Reader>,
     repeat: bool,
+    /// Frames of silence still to come before the file's first.
+    lead_frames: u64,
     producer: Producer<T>,
     piece: Vec<T>,
 }
@@ -102,7 +104,7 @@ impl Feed {
         let frames = (rate.frames_in_ms(RING_MS) as usize).max(2 * PIECE_SAMPLES / channels);
         let (producer, consumer) = ring(channels, frames);
         let piece = vec![T::ZERO; PIECE_SAMPLES / channels * channels];
-        (Feed { rate, channels, samples: samples(Tape { reader, repeat, producer, piece }) }, consumer)
+        (Feed { rate, channels, samples: samples(Tape { reader, repeat, lead_frames: 0, producer, piece }) }, consumer)
     }
 
     /// Hands at most `frames` over, no more than fit, and says how many.
@@ -110,6 +112,14 @@ impl Feed {
         match &mut self.samples {
             Samples::Integers(tape) => tape.feed(frames, self.channels),
             Samples::Floats(tape) => tape.feed(frames, self.channels),
+        }
+    }
+
+    /// So many frames of silence come before the file's first.
+    fn lead_in(&mut self, frames: u64) {
+        match &mut self.samples {
+            Samples::Integers(tape) => tape.lead_frames = frames,
+            Samples::Floats(tape) => tape.lead_frames = frames,
         }
     }
 
@@ -125,6 +135,13 @@ impl<T: Stored> Tape<T> {
         let mut left = frames;
         while left > 0 {
             let some = left.min(self.piece.len() / channels);
+            if self.lead_frames > 0 {
+                let some = some.min(self.lead_frames as usize);
+                self.piece[..some * channels].fill(T::ZERO);
+                self.producer.push(&self.piece[..some * channels]);
+                (self.lead_frames, left) = (self.lead_frames - some as u64, left - some);
+                continue;
+            }
             let piece = &mut self.piece[..some * channels];
             let mut read = self.reader.as_mut().map_or(0, |reader| T::read(reader, piece).unwrap_or(0));
             if read == 0 {
@@ -151,9 +168,10 @@ pub fn asked((feed, ring): (Feed, Consumer)) -> Capture {
     Capture { rate: feed.rate, ring, period_frames: feed.piece_frames(), feed: Feeding::Asked(feed) }
 }
 
-/// A source that delivers in real time, on a thread of its own.
-pub fn paced((mut feed, ring): (Feed, Consumer)) -> Capture {
+/// A source that delivers in real time, on a thread of its own, after so much silence.
+pub fn paced((mut feed, ring): (Feed, Consumer), lead: Duration) -> Capture {
     let rate = feed.rate;
+    feed.lead_in(rate.frames_in_ms(lead.as_millis() as u32));
     let period_frames = rate.frames_in_ms(PERIOD_MS) as usize;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
