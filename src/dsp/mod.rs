@@ -4,5 +4,6 @@
 //! only and give the same answers however the audio was cut into blocks. Does not: limits, stop tones, files, threads.
 
 pub mod dtmf;
+pub mod level;
 pub mod silence;
 pub mod tone;

@@ -1,0 +1,54 @@
+//! Levels for people to look at, published by the pipeline's thread without waiting for anyone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use crate::pipeline::Meter;
+
+/// One channel's levels. Each value is whole by itself; two of them may be of different moments. That is enough to
+/// draw a meter, so all orderings are relaxed.
+#[derive(Debug, Default)]
+struct Channel {
+    rms_dbfs: AtomicU32,
+    floor_dbfs: AtomicU32,
+    threshold_dbfs: AtomicU32,
+    peak: AtomicU32,
+    clipped: AtomicU64,
+    speaking: AtomicBool,
+}
+
+/// The levels of a device's channels; reading does not disturb the pipeline.
+#[derive(Clone, Debug)]
+pub struct Meters(Arc<[Channel]>);
+
+impl Meters {
+    /// For a device with so many channels.
+    pub fn new(channels: usize) -> Meters {
+        Meters((0..channels).map(|_| Channel::default()).collect())
+    }
+
+    /// Writes a channel's levels; clipped samples add up.
+    pub fn publish(&self, channel: usize, meter: Meter) {
+        let Some(slot) = self.0.get(channel) else { return };
+        slot.rms_dbfs.store(meter.rms_dbfs.to_bits(), Ordering::Relaxed);
+        slot.floor_dbfs.store(meter.floor_dbfs.to_bits(), Ordering::Relaxed);
+        slot.threshold_dbfs.store(meter.threshold_dbfs.to_bits(), Ordering::Relaxed);
+        slot.peak.store(meter.peak.to_bits(), Ordering::Relaxed);
+        slot.clipped.fetch_add(meter.clipped, Ordering::Relaxed);
+        slot.speaking.store(meter.speaking, Ordering::Relaxed);
+    }
+
+    /// A channel's levels as last written; `clipped` since the start.
+    pub fn read(&self, channel: usize) -> Option<Meter> {
+        let slot = self.0.get(channel)?;
+        let float = |cell: &AtomicU32| f32::from_bits(cell.load(Ordering::Relaxed));
+        Some(Meter {
+            rms_dbfs: float(&slot.rms_dbfs),
+            peak: float(&slot.peak),
+            clipped: slot.clipped.load(Ordering::Relaxed),
+            floor_dbfs: float(&slot.floor_dbfs),
+            threshold_dbfs: float(&slot.threshold_dbfs),
+            speaking: slot.speaking.load(Ordering::Relaxed),
+        })
+    }
+}
