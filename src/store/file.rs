@@ -56,6 +56,11 @@ impl SampleFile {
         Ok(SampleFile { spec, path: path.to_owned(), file, samples: Samples::Hound(Box::new(writer)), frames: 0 })
     }
 
+    /// What its samples are.
+    pub fn spec(&self) -> Spec {
+        self.spec
+    }
+
     /// Whole frames in the file.
     pub fn frames(&self) -> u64 {
         self.frames
@@ -88,6 +93,11 @@ impl SampleFile {
         self.file.sync_data()
     }
 
+    /// The digest of the first `frames` frames, read back from the file.
+    pub fn hash(&self, frames: u64) -> io::Result<Sha256> {
+        hash(&self.file, self.spec, frames)
+    }
+
     /// Ends the file after `frames`, which must not be more than it holds, and gives it its final name.
     /// Each step is tried even when one before it failed; the first error is returned with the size of the file.
     pub fn finish(mut self, frames: u64) -> (u64, Option<StoreError>) {
@@ -108,9 +118,11 @@ impl SampleFile {
 /// The steps from a growing file to a finished one. Every one may be the last before a crash: until the rename the file is
 /// a `.part`, from which the same steps begin again, and a step that was done already changes nothing.
 pub(super) fn finish(file: &File, path: &Path, spec: Spec, frames: u64) -> Result<(), StoreError> {
-    let steps: [(&str, &dyn Fn() -> io::Result<()>); 5] = [
-        // Cuts what is beyond, or adds the pad byte, which takes no block on a full disk.
-        ("setting the recording's length", &|| file.set_len(header::file_bytes(spec, frames))),
+    let end = header::len(spec) as u64 + frames * spec.frame_bytes();
+    let steps: [(&str, &dyn Fn() -> io::Result<()>); 6] = [
+        ("cutting the recording", &|| file.set_len(end)),
+        // A pad byte that is zero, whatever has been cut there, and takes no block on a full disk.
+        ("padding the recording", &|| file.set_len(end + header::pad(spec, frames))),
         ("writing the recording's header", &|| header::set_length(file, spec, frames)),
         ("syncing the recording", &|| file.sync_all()),
         ("renaming the recording", &|| std::fs::rename(part_of(path), path)),
@@ -146,13 +158,6 @@ pub(super) fn hash(file: &File, spec: Spec, frames: u64) -> io::Result<Sha256> {
 /// A digest as it is told.
 pub(super) fn hex(sha: Sha256) -> String {
     sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl SampleFile {
-    /// The digest of the first `frames` frames, read back from the file.
-    pub fn hash(&self, frames: u64) -> io::Result<Sha256> {
-        hash(&self.file, self.spec, frames)
-    }
 }
 
 fn through_hound(writer: &mut WavWriter<Batch>, format: SampleFormat, bytes: &[u8]) -> hound::Result<()> {
@@ -221,5 +226,51 @@ impl Seek for Batch {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.hand_on()?;
         self.file.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Rate;
+    use crate::wav::Reader;
+
+    #[test]
+    fn past_4_gib_the_samples_bypass_hound_and_the_file_is_an_rf64() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.wav");
+        let spec = Spec { rate: Rate::new(48_000).unwrap(), channels: 1, format: SampleFormat::S16 };
+        let mut file = SampleFile::create(&path, spec, &Metadata::default()).unwrap();
+        file.append(&[1, 0]).unwrap();
+        // A hole stands for a day of audio.
+        let frames = header::riff_ceiling(spec) / 2;
+        file.file.set_len(header::file_bytes(spec, frames)).unwrap();
+        file.frames = frames;
+        for n in [2, 3, 4] {
+            file.append(&[n, 0]).unwrap();
+        }
+        assert_eq!(file.finish(frames + 2), (header::file_bytes(spec, frames + 2), None));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), header::file_bytes(spec, frames + 2));
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!(reader.info().frames, frames + 2);
+        let mut samples = [9; 4];
+        reader.seek(frames - 1).unwrap();
+        assert_eq!(reader.read_i16(&mut samples).unwrap(), 3);
+        assert_eq!(samples[..3], [0, 2, 3]);
+        let mut start = [0; 4];
+        File::open(&path).unwrap().read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"RF64");
+    }
+
+    #[test]
+    fn it_never_takes_the_place_of_a_file_and_only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        let spec = Spec { rate: Rate::new(48_000).unwrap(), channels: 1, format: SampleFormat::S16 };
+        let _first = SampleFile::create(&path, spec, &Metadata::default()).unwrap();
+        let second = SampleFile::create(&path, spec, &Metadata::default()).err().unwrap();
+        assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::metadata(part_of(&path)).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustix::io::Errno;
 
+use super::writer::Ticket;
+use crate::pipeline;
+use crate::record::{Ending, GapCause};
 use crate::units::Rate;
-
-use super::writer::Outcome;
 
 /// How far a recording has come.
 #[derive(Clone, Debug)]
@@ -60,6 +61,65 @@ pub struct Finished {
     pub bytes: u64,
     /// Over the sample bytes, in lower-case hex.
     pub sha256: String,
+}
+
+/// Audio that is missing: zeros stand for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first missing frame.
+    pub at: u64,
+    /// How many.
+    pub frames: u64,
+    /// Why.
+    pub cause: GapCause,
+}
+
+/// The audio that a recording left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its file.
+    pub file: Finished,
+    /// When its first frame was captured.
+    pub started_at: Timestamp,
+    /// Frames that are missing for any other reason than that the call was muted.
+    pub lost_frames: u64,
+    /// What is missing, in order.
+    pub gaps: Vec<Gap>,
+}
+
+/// How a recording ended. All frames are at the recording's rate and count from its first.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What decided the end.
+    pub ending: Ending,
+    /// The level at the decision.
+    pub level_dbfs: f32,
+    /// The noise floor then.
+    pub floor_dbfs: f32,
+    /// The threshold of speech then.
+    pub threshold_dbfs: f32,
+    /// The audio, unless none is kept.
+    pub recording: Option<Recorded>,
+    /// Why the file is not what it should have been.
+    pub error: Option<StoreError>,
+}
+
+impl Outcome {
+    pub(super) fn new(
+        end: pipeline::Outcome,
+        ticket: &Ticket,
+        recording: Option<Recorded>,
+        error: Option<StoreError>,
+    ) -> Outcome {
+        Outcome {
+            ending: end.ending.convert(ticket.device_rate, ticket.spec.rate),
+            level_dbfs: end.level_dbfs,
+            floor_dbfs: end.floor_dbfs,
+            threshold_dbfs: end.threshold_dbfs,
+            recording,
+            error,
+        }
+    }
 }
 
 /// Why a recording's file is not what it should have been.

@@ -109,3 +109,7 @@ fn quarantine(path: &Path) -> io::Result<PathBuf> {
     std::fs::rename(path, &target)?;
     Ok(target)
 }
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod tests;
