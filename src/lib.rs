@@ -3,8 +3,13 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod capture;
+pub mod clock;
+pub mod cli;
+pub mod control;
 pub mod dsp;
 pub mod pipeline;
+pub mod playback;
 pub mod record;
 pub mod rt;
 pub mod store;

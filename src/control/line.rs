@@ -1,14 +1,32 @@
-//! A configured microphone and the threads behind it.
+//! A configured microphone: which channels of which source, and how its recordings are stored.
+//!
+//! Belongs here: opening sources when they are needed, sharing one among the lines that name it, turning seconds into
+//! frames. Does not: calls and operations (`call`, `operation`).
 
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::pipeline::{Meter, RecordingKey};
-use crate::record::StopTones;
+use super::chain::{Chain, Desk, FlatChain, Setup, next_key};
+use crate::capture::{self, Pace, Source};
+use crate::clock;
+use crate::dsp::ear::Meter;
+use crate::pipeline::{Channels, Order, RecordingKey, Start};
+use crate::playback::{self, Playback};
+use crate::record::{Rules, StopTones};
+use crate::store::growth::Growth;
+use crate::store::writer::{Anchor, Ticket};
 use crate::units::Rate;
+use crate::wav::{Metadata, SampleFormat, Spec};
+
+/// A device that could not be opened is tried again after so long, doubling up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// hound counts a file's bytes in 32 bits; this leaves room for any header.
+const CEILING_BYTES: u64 = (1 << 32) - (1 << 16);
 
 /// When a recording begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,4 +56,297 @@ pub struct Ask {
     pub stop_tones: StopTones,
     /// Goes into the file's description.
     pub client_context: Option<String>,
+}
+
+/// A recording that was taken on.
+#[derive(Debug)]
+pub struct Running {
+    /// Its name on the line.
+    pub key: RecordingKey,
+    /// How it goes.
+    pub growth: watch::Receiver<Growth>,
+}
+
+/// Why a recording was not taken on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineError {
+    /// The source is not open, and why.
+    NotReady(String),
+    /// Too many requests wait already.
+    TooMany,
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LineError::NotReady(why) => write!(f, "the line is not ready: {why}"),
+            LineError::TooMany => write!(f, "too many recordings wait on this line"),
+        }
+    }
+}
+
+/// How a line is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The line's name.
+    pub name: String,
+    /// What it hears.
+    pub source: Source,
+    /// Whether the device is open while nobody records.
+    pub open_always: bool,
+    /// The device's channels that are recorded, counted from 0.
+    pub channels: Channels,
+    /// Of recordings; `None` is the device's own.
+    pub rate: Option<Rate>,
+    /// Of recordings.
+    pub format: SampleFormat,
+    /// Where prompts and beeps are played: `device:NAME`, `wav:PATH` or `none`.
+    pub playback: String,
+    /// Where recordings are kept.
+    pub folder: PathBuf,
+    /// A growing file is synced so often.
+    pub sync_interval: Duration,
+}
+
+/// A source, opened once for all the lines that name it.
+pub struct Microphone {
+    source: Source,
+    setup: Setup,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Not opened yet, or given up for now, and why.
+    Closed(String),
+    Open(Chain),
+}
+
+impl Microphone {
+    /// A microphone that nobody has opened.
+    pub fn new(source: Source, setup: Setup) -> Arc<Microphone> {
+        Arc::new(Microphone { source, setup, state: Mutex::new(State::Closed("it is being opened".to_owned())) })
+    }
+
+    /// Opens it on a thread of its own, trying again until it succeeds.
+    pub fn keep_open(self: &Arc<Microphone>) {
+        let microphone = Arc::downgrade(self);
+        let _ = std::thread::Builder::new().name("open".into()).spawn(move || {
+            let mut nap = RETRY.0;
+            while let Some(microphone) = microphone.upgrade() {
+                match microphone.open() {
+                    Ok(_) => return,
+                    Err(why) => tracing::warn!(source = %microphone.source, %why, "the source cannot be opened"),
+                }
+                drop(microphone);
+                idle(nap);
+                nap = (nap * 2).min(RETRY.1);
+            }
+        });
+    }
+
+    /// The running source, opened now if it was not.
+    fn open(&self) -> Result<Desk, String> {
+        self.open_with_lead(Duration::ZERO)
+    }
+
+    /// The same; a file that is opened by this begins with silence.
+    fn open_with_lead(&self, lead: Duration) -> Result<Desk, String> {
+        let mut state = self.state();
+        if let State::Open(chain) = &*state {
+            return Ok(chain.desk().clone());
+        }
+        let opened =
+            capture::open_with_lead(&self.source, lead).and_then(|capture| Chain::live(capture, &self.setup));
+        match opened {
+            Ok(chain) => {
+                let desk = chain.desk().clone();
+                *state = State::Open(chain);
+                Ok(desk)
+            }
+            Err(why) => {
+                *state = State::Closed(why.clone());
+                Err(why)
+            }
+        }
+    }
+
+    /// The running source; nothing is opened.
+    fn desk(&self) -> Result<Desk, String> {
+        match &*self.state() {
+            State::Open(chain) => Ok(chain.desk().clone()),
+            State::Closed(why) => Err(why.clone()),
+        }
+    }
+
+    /// Ends what records on it and closes it.
+    pub fn close(&self) {
+        *self.state() = State::Closed("the daemon is stopping".to_owned());
+    }
+
+    /// Held for short sections only, never across an await.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits before the next attempt to open a device.
+#[expect(clippy::disallowed_methods, reason = "the opener's one place to sleep: a device is not there")]
+fn idle(nap: Duration) {
+    std::thread::sleep(nap);
+}
+
+/// One configured microphone.
+pub struct Line {
+    settings: Settings,
+    microphone: Arc<Microphone>,
+    playback: Option<Playback>,
+    /// Recordings of a `pace=fast` file, each with a chain of its own.
+    flat: Mutex<Vec<(RecordingKey, Desk)>>,
+}
+
+impl Line {
+    /// A line on a microphone, which other lines may share.
+    pub fn new(settings: Settings, microphone: Arc<Microphone>) -> Result<Arc<Line>, String> {
+        let playback = Playback::open(&settings.playback)?;
+        Ok(Arc::new(Line { settings, microphone, playback, flat: Mutex::new(Vec::new()) }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What it hears.
+    pub fn source(&self) -> &Source {
+        &self.settings.source
+    }
+
+    /// Why it cannot record now, if so.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.opens_when_asked() { Ok(()) } else { self.microphone.desk().map(drop) }
+    }
+
+    /// Opens the device at once, if that is how it is configured.
+    pub fn start(&self) {
+        if !self.opens_when_asked() {
+            self.microphone.keep_open();
+        }
+    }
+
+    fn opens_when_asked(&self) -> bool {
+        matches!(self.settings.source, Source::Wav { .. }) || !self.settings.open_always
+    }
+
+    /// What its recordings' samples are, once the device is known.
+    pub fn spec(&self) -> Option<Spec> {
+        self.microphone.desk().ok().map(|desk| self.spec_on(&desk))
+    }
+
+    fn spec_on(&self, desk: &Desk) -> Spec {
+        let channels = self.settings.channels.iter(desk.channels).count() as u16;
+        Spec { rate: self.settings.rate.unwrap_or(desk.rate), channels, format: self.settings.format }
+    }
+
+    /// How loud its channels are, in their order; none while the device is closed.
+    pub fn meters(&self) -> Vec<Meter> {
+        let Ok(desk) = self.microphone.desk() else { return Vec::new() };
+        self.settings.channels.iter(desk.channels).filter_map(|channel| desk.meters.read(channel)).collect()
+    }
+
+    /// Whether prompts and beeps can be heard.
+    pub fn has_playback(&self) -> bool {
+        self.playback.is_some()
+    }
+
+    /// Plays the beep; it is over when it has left the speaker.
+    pub async fn beep(&self) -> Result<(), String> {
+        match &self.playback {
+            Some(playback) => playback.beep().await,
+            None => Err("nothing can be heard on this line".to_owned()),
+        }
+    }
+
+    /// Takes a recording on.
+    pub fn record(&self, ask: Ask) -> Result<Running, LineError> {
+        if matches!(self.settings.source, Source::Wav { pace: Pace::Fast, .. }) {
+            return self.record_flat(&ask);
+        }
+        let lead = if ask.begin == Begin::AfterTimedBeep { playback::BEEP } else { Duration::ZERO };
+        let was_open = self.microphone.desk().is_ok();
+        let desk = if self.opens_when_asked() { self.microphone.open_with_lead(lead) } else { self.microphone.desk() };
+        let desk = desk.map_err(LineError::NotReady)?;
+        // Who opens a file hears it from its first frame.
+        let now = if was_open { desk.captured.next_frame() } else { 0 };
+        let start = match ask.begin {
+            Begin::Now => Start::At(now),
+            Begin::AfterTimedBeep => Start::At(now + desk.rate.frames_in_ms(lead.as_millis() as u32)),
+            Begin::After(key) => Start::After(key),
+        };
+        let key = next_key();
+        let growth = self.begin(&desk, key, start, &ask)?;
+        Ok(Running { key, growth })
+    }
+
+    fn begin(
+        &self,
+        desk: &Desk,
+        key: RecordingKey,
+        start: Start,
+        ask: &Ask,
+    ) -> Result<watch::Receiver<Growth>, LineError> {
+        let spec = self.spec_on(desk);
+        if spec.channels == 0 {
+            let why = format!("the device has {} channels and none of the line's", desk.channels);
+            return Err(LineError::NotReady(why));
+        }
+        let (growth, watched) = watch::channel(Growth::WAITING);
+        let ticket = Ticket {
+            path: self.settings.folder.join(format!("{}.wav", ask.id)),
+            spec,
+            device_rate: desk.rate,
+            metadata: Metadata {
+                description: ask.client_context.clone().unwrap_or_default(),
+                reference: ask.id.to_string(),
+                started: None,
+            },
+            anchor: Anchor { frame: desk.captured.next_frame(), at: clock::wall() },
+            sync_every_frames: (self.settings.sync_interval.as_secs_f64() * f64::from(spec.rate.hz())) as u64,
+            ceiling_bytes: CEILING_BYTES,
+            growth,
+        };
+        let rules = Rules::in_seconds(desk.rate, ask.initial_silence, ask.max_silence, ask.max_duration, ask.stop_tones);
+        let order = Order { key, channels: self.settings.channels, start, rules, ticket };
+        desk.begin(order).map_err(|_| LineError::TooMany)?;
+        Ok(watched)
+    }
+
+    /// Every recording of such a file hears it from its start, on a thread of its own.
+    fn record_flat(&self, ask: &Ask) -> Result<Running, LineError> {
+        let not_ready = |why: String| LineError::NotReady(why);
+        let mut chain = FlatChain::open(&self.settings.source, &self.microphone.setup).map_err(not_ready)?;
+        let key = next_key();
+        let growth = self.begin(chain.desk(), key, Start::At(0), ask)?;
+        let desk = chain.desk().clone();
+        let mut flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
+        flat.retain(|(_, desk)| desk.is_running());
+        flat.push((key, desk));
+        let watched = growth.clone();
+        let spawned = std::thread::Builder::new().name("replay".into()).spawn(move || {
+            while watched.borrow().outcome().is_none() {
+                chain.turn();
+            }
+        });
+        spawned.map_err(|error| not_ready(format!("no thread: {error}")))?;
+        Ok(Running { key, growth })
+    }
+
+    /// Ends a recording with the next frame captured; its growth tells when it has ended.
+    pub fn cancel(&self, key: RecordingKey) {
+        let flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, desk)) = flat.iter().find(|(of, _)| *of == key) {
+            desk.cancel(key);
+        } else if let Ok(desk) = self.microphone.desk() {
+            desk.cancel(key);
+        }
+    }
 }

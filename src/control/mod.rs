@@ -3,4 +3,5 @@
 //! Belongs here: what a request means, in which order operations run, what is remembered. Does not: HTTP and JSON
 //! (`api`), audio (`pipeline`), files (`store`).
 
+pub mod chain;
 pub mod line;

@@ -1,15 +1,46 @@
 //! DTMF: which keys are pressed, from when to when.
+//!
+//! The signal is brought to 8 kHz, cut to the band of the tones and correlated in hops of 2.5 ms. A cheap gate looks
+//! at every hop; what passes it is fitted by two sines (`fit`) and judged. See `design/detection.md`.
 
+use super::bandpass::BandPass;
+use super::decimate::Decimator;
+use super::fit::Fit;
+use super::goertzel::{BINS, Bank, Bins, frequency};
+use super::tape::Tape;
 use super::tone::{Key, Tone};
 use crate::units::Rate;
+use std::f64::consts::TAU;
 
 /// What the detector may be told; each threshold with its source.
+///
+/// Levels are in dBFS (0 = a full-scale sine). Telephony counts in dBm0, where a full-scale sine is +3.14 (A-law,
+/// ITU-T G.711): −36 dBm0 is −39 dBFS.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DtmfConfig {}
+pub struct DtmfConfig {
+    /// The weaker of the two tones is at least this loud. −46 dBFS: halfway between what must be heard (−36 dBm0) and
+    /// what must not (−55 dBm0).
+    pub minimum_dbfs: f32,
+    /// How far a tone may be off its frequency, as a share of it. 2.5 %: halfway between what must be accepted
+    /// (1.5 % and 2 Hz) and what must be refused (3.5 %; ITU-T Q.24).
+    pub frequency_error: f32,
+    /// The column may be this much louder than the row, in dB. Q.24 asks for 4; 1 for measurement error.
+    pub twist_db: f32,
+    /// The row may be this much louder than the column, in dB. Q.24 asks for 8; 1 for measurement error.
+    pub reverse_twist_db: f32,
+    /// Whether the keys `A` to `D` exist. Without them speech has four pairs fewer to imitate.
+    pub letters: bool,
+}
 
 impl Default for DtmfConfig {
     fn default() -> Self {
-        DtmfConfig {}
+        DtmfConfig {
+            minimum_dbfs: -46.0,
+            frequency_error: 0.025,
+            twist_db: 5.0,
+            reverse_twist_db: 9.0,
+            letters: true,
+        }
     }
 }
 
@@ -27,32 +58,352 @@ pub enum DtmfEvent {
     },
 }
 
+/// Hops a second: one lasts 2.5 ms.
+const HOPS_HZ: f64 = 400.0;
+/// A tone is fitted over 9 hops (22.5 ms): as long as possible while it may still be one of 23 ms.
+const FIT_HOPS: usize = 9;
+/// A tone must last this long, in seconds: over 23 ms (refused) by as much as an end can be off in noise.
+const SHORTEST_S: f64 = 0.0253;
+/// A key is held back from the settled frame for 16 hops (40 ms, in which the longest decision falls).
+const LONGEST_RUN: usize = 16;
+/// A key ends after 12 hops (30 ms) of absence: halfway between an interruption (20 ms) and a pause (40 ms).
+const ABSENT_HOPS: u64 = 12;
+/// The end of a tone is measured after 3 hops of absence, when the signal that follows is there.
+const MEASURE_HOPS: u64 = 3;
+/// A tone counts as present while its energy is above this share of what it was (−7 dB).
+const PRESENT: f32 = 0.2;
+/// Reported onsets lie this much before the measured one, so that nothing of the tone stays before them.
+const ONSET_MARGIN_S: f64 = 0.001;
+
 /// The detector of one channel.
 pub struct Dtmf {
-    position: u64,
+    decimator: Decimator,
+    hearing: Hearing,
 }
 
 impl Dtmf {
     /// A detector for one channel at `rate`.
     pub fn new(rate: Rate, config: &DtmfConfig) -> Dtmf {
-        let _ = (rate, config);
-        Dtmf { position: 0 }
+        let decimator = Decimator::new(rate);
+        let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config);
+        Dtmf { decimator, hearing }
     }
 
     /// Hears the next samples (−1 … 1, any number of them) and reports what it can say by their end.
     pub fn feed(&mut self, samples: &[f32], mut report: impl FnMut(DtmfEvent)) {
-        let _ = &mut report;
-        self.position += samples.len() as u64;
+        let Dtmf { decimator, hearing } = self;
+        decimator.feed(samples, |samples| hearing.feed(samples, &mut report));
     }
 
     /// `frames` were lost: what is pending is given up, a pressed key is released where the audio stopped.
     pub fn skip(&mut self, frames: u64, mut report: impl FnMut(DtmfEvent)) {
-        let _ = &mut report;
-        self.position += frames;
+        self.hearing.release(self.decimator.position(), &mut report);
+        let next = self.decimator.skip(frames);
+        self.hearing.restart(next, self.decimator.position());
     }
 
     /// Every key reported from now on has its onset at this frame or later. Never falls.
     pub fn settled_frame(&self) -> u64 {
-        self.position
+        self.hearing.settled
     }
+}
+
+/// The key that is down.
+struct Down {
+    key: Key,
+    bins: [usize; 2],
+    /// The energy of its tones over 5 ms, as correlated.
+    strength: f32,
+    onset: u64,
+    /// The end of the last hop in which it was heard.
+    heard: u64,
+    /// The end as measured, once it has been absent for a while.
+    end: Option<u64>,
+}
+
+/// The detector behind the decimator. Sample indices are those of the decimated signal.
+struct Hearing {
+    config: DtmfConfig,
+    hz: f64,
+    hop: usize,
+    /// Device frames to one sample.
+    factor: u64,
+    /// Device frames that the decimator waits for.
+    delay: u64,
+    band: BandPass,
+    bank: Bank,
+    turns: [Bins; 3],
+    gains: [f32; BINS],
+    /// Below this energy a hop holds no tone of the minimum level.
+    faint: f32,
+    heard: Tape,
+    tones: Tape,
+    next_hop: u64,
+    hops: usize,
+    last: Bins,
+    twos: [Bins; 2],
+    fours: [Bins; 4],
+    /// The energy and the powers of the last eight spans of four hops.
+    energies: [f32; 8],
+    /// For how many hops a key may have been going on.
+    run: usize,
+    down: Option<Down>,
+    /// The key released last, and when.
+    previous: Option<(Key, u64)>,
+    settled: u64,
+}
+
+impl Hearing {
+    fn new(hz: f64, decimator: &Decimator, config: &DtmfConfig) -> Hearing {
+        let hop = (hz / HOPS_HZ).round() as usize;
+        let band = BandPass::new(hz);
+        let bank = Bank::new(hz, hop);
+        let gains = std::array::from_fn(|bin| band.gain(frequency(bin)) as f32);
+        let least = 10f64.powf(f64::from(config.minimum_dbfs) / 20.0);
+        let weakest = gains.iter().fold(f32::MAX, |least, &gain| least.min(gain));
+        Hearing {
+            config: *config,
+            hz,
+            hop,
+            factor: decimator.factor(),
+            delay: decimator.delay(),
+            turns: [bank.turn(1), bank.turn(2), bank.turn(4)],
+            gains,
+            // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
+            faint: (0.25 * 0.5 * least * least * hop as f64) as f32 * weakest * weakest,
+            // 80 ms: the longest look back is a fit before 7.5 ms of absence, and the run before a tone.
+            heard: Tape::new(32 * hop + band.history(), 4 * hop),
+            tones: Tape::new(32 * hop, hop),
+            band,
+            bank,
+            next_hop: hop as u64,
+            hops: 0,
+            last: Bins::ZERO,
+            twos: [Bins::ZERO; 2],
+            fours: [Bins::ZERO; 4],
+            energies: [0.0; 8],
+            run: 0,
+            down: None,
+            previous: None,
+            settled: 0,
+        }
+    }
+
+    fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(DtmfEvent)) {
+        self.heard.extend(samples.len()).copy_from_slice(samples);
+        while self.heard.end() >= self.next_hop {
+            self.hear_hop(report);
+            self.next_hop += self.hop as u64;
+        }
+    }
+
+    fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
+        let input = self.heard.before(self.next_hop, self.hop + self.band.history());
+        let tones = self.tones.extend(self.hop);
+        let energy = self.band.run(input, tones);
+        let one = if energy < self.faint { Bins::ZERO } else { self.bank.correlate(tones) };
+        let at = self.hops;
+        self.hops = self.hops.wrapping_add(1);
+        self.energies[at % 8] = energy;
+        let two = one.after(&self.last, &self.turns[0]);
+        let four = two.after(&self.twos[at % 2], &self.turns[1]);
+        let four_before = self.fours[at % 4];
+        self.last = one;
+        self.twos[at % 2] = two;
+        self.fours[at % 4] = four;
+
+        let present = self.presence(&two, at, report);
+        if present || energy < self.faint {
+            self.run = 0;
+        } else {
+            self.run = (self.run + 1).min(LONGEST_RUN);
+            if self.run >= 4 {
+                self.look(&four, &four_before, report);
+            }
+        }
+        let pending = self.next_hop.saturating_sub(((self.run + 1) * self.hop) as u64);
+        self.settled = self.settled.max(pending * self.factor);
+    }
+
+    /// Follows the key that is down; says whether it is heard in this hop.
+    fn presence(&mut self, two: &Bins, at: usize, report: &mut impl FnMut(DtmfEvent)) -> bool {
+        let Some(down) = &mut self.down else { return false };
+        let power = two.power();
+        let strength: f32 = down.bins.iter().map(|&bin| power[bin] / (self.gains[bin] * self.gains[bin])).sum();
+        let energy = self.energies[at % 8] + self.energies[(at + 7) % 8];
+        let share = down.bins.iter().map(|&bin| power[bin]).sum::<f32>() / (self.hop as f32 * energy);
+        if strength >= PRESENT * down.strength && share > 0.3 {
+            down.strength = down.strength.max(0.7 * strength);
+            down.heard = self.next_hop;
+            down.end = None;
+            return true;
+        }
+        let absent = (self.next_hop - down.heard) / self.hop as u64;
+        if absent >= MEASURE_HOPS && down.end.is_none() {
+            let (heard, onset, bins) = (down.heard, down.onset, down.bins);
+            let end = self.measured_end(heard, bins).max(onset);
+            if let Some(down) = &mut self.down {
+                down.end = Some(end);
+            }
+        }
+        if absent >= ABSENT_HOPS {
+            self.release(u64::MAX, report);
+        }
+        false
+    }
+
+    /// The end of the key that is down (a device frame), measured after [`MEASURE_HOPS`] of absence.
+    fn measured_end(&self, heard: u64, bins: [usize; 2]) -> u64 {
+        // The last two hops in which it was heard may hold little of it.
+        let to = heard - self.hop as u64;
+        let length = (8 * self.hop) & !1;
+        let after = self.tones.before(self.next_hop, (self.next_hop - to) as usize);
+        let omega = |bin: usize| TAU * frequency(bin) / self.hz;
+        let span = self.tones.before(to, length);
+        let fit = Fit::new(span, omega(bins[0]), omega(bins[1]));
+        let middle = to - length as u64 / 2;
+        let end = if fit.purity() > 0.6 {
+            middle + fit.reach(span[length / 2..].iter().chain(after), false) as u64
+        } else {
+            to
+        };
+        self.frame(end)
+    }
+
+    /// The device frame of a sample of the band-passed signal.
+    fn frame(&self, sample: u64) -> u64 {
+        sample.saturating_sub(self.band.delay() as u64) * self.factor
+    }
+
+    /// Reports the end of the key that is down, at `latest` if it is still heard.
+    fn release(&mut self, latest: u64, report: &mut impl FnMut(DtmfEvent)) {
+        if let Some(down) = self.down.take() {
+            let end_frame = down.end.unwrap_or(latest).min(latest);
+            self.previous = Some((down.key, self.next_hop));
+            report(DtmfEvent::Released { key: down.key, end_frame });
+        }
+    }
+
+    /// The gate: whether the last 10 or 20 ms may belong to a key, and if so, whether they do.
+    fn look(&mut self, four: &Bins, before: &Bins, report: &mut impl FnMut(DtmfEvent)) {
+        let (now, then) = (four.power(), before.power());
+        let long = self.run >= 8;
+        let at = self.hops;
+        let spans = if long { 8 } else { 4 };
+        let power: [f32; BINS] = std::array::from_fn(|bin| if long { now[bin] + then[bin] } else { now[bin] });
+        let energy: f32 = (1..=spans).map(|back| self.energies[(at + 8 - back) % 8]).sum();
+        let (row, column) = (loudest(&power[..4]), 4 + loudest(&power[4..]));
+        // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
+        let share = (power[row] + power[column]) / (2.0 * self.hop as f32 * energy);
+        if share < 0.5 {
+            // What is no tone over 10 ms is none; one that began within the last 5 may still be.
+            self.run = 2;
+            return;
+        }
+        if self.run < FIT_HOPS {
+            return;
+        }
+        if let Some((tone, strength)) = self.judge(four, before, row, column) {
+            if self.down.is_some() {
+                self.release(tone.onset_frame, report);
+            }
+            self.down = Some(Down {
+                key: tone.key,
+                bins: [row, column],
+                strength,
+                onset: tone.onset_frame,
+                heard: self.next_hop,
+                end: None,
+            });
+            self.run = 0;
+            report(DtmfEvent::Pressed(tone));
+        }
+    }
+
+    /// Fits the last 22.5 ms and applies the limits.
+    fn judge(&self, four: &Bins, before: &Bins, row: usize, column: usize) -> Option<(Tone, f32)> {
+        let key = Key::at(row, column - 4);
+        if column == 7 && !self.config.letters {
+            return None;
+        }
+        let limit = f64::from(self.config.frequency_error);
+        let start = |bin: usize| {
+            let turn = &self.turns[2];
+            let (re, im) = (
+                four.re[bin] * turn.re[bin] - four.im[bin] * turn.im[bin],
+                four.re[bin] * turn.im[bin] + four.im[bin] * turn.re[bin],
+            );
+            let angle = (im * before.re[bin] - re * before.im[bin]).atan2(re * before.re[bin] + im * before.im[bin]);
+            let off = f64::from(angle) / (4 * self.hop) as f64;
+            let nominal = TAU * frequency(bin) / self.hz;
+            (off.abs() < 2.0 * limit * nominal).then_some(nominal + off)
+        };
+        let length = (FIT_HOPS * self.hop) & !1;
+        let span = self.tones.before(self.next_hop, length);
+        let fit = Fit::new(span, start(row)?, start(column)?);
+        let hz = |omega: f64| omega * self.hz / TAU;
+        let (low_hz, high_hz) = (hz(fit.low.omega), hz(fit.high.omega));
+        let off = |hz: f64, bin: usize| (hz / frequency(bin) - 1.0).abs();
+        if off(low_hz, row) > limit || off(high_hz, column) > limit {
+            return None;
+        }
+        let low = fit.low.amplitude() / self.band.gain(low_hz);
+        let high = fit.high.amplitude() / self.band.gain(high_hz);
+        let (low_dbfs, high_dbfs) = (20.0 * low.log10() as f32, 20.0 * high.log10() as f32);
+        let twist = high_dbfs - low_dbfs;
+        if low_dbfs.min(high_dbfs) < self.config.minimum_dbfs
+            || twist > self.config.twist_db
+            || twist < -self.config.reverse_twist_db
+        {
+            return None;
+        }
+
+        let middle = self.next_hop - length as u64 / 2;
+        let end = middle + fit.reach(span[length / 2..].iter(), false) as u64;
+        let back = (self.run + 2) * self.hop - length / 2;
+        let onset = middle - fit.reach(self.tones.before(middle, back).iter().rev(), true) as u64;
+        let lasted = (end - onset) as f64 / self.hz;
+        if lasted < SHORTEST_S || self.next_hop - end > self.hop as u64 / 3 {
+            return None;
+        }
+        let purity = fit.purity();
+        let least = if lasted < 0.030 { 0.85 } else if lasted < 0.035 { 0.8 } else { 0.7 };
+        if purity < least || fit.low.slope().abs() > 0.5 || fit.high.slope().abs() > 0.5 {
+            return None;
+        }
+        let margin = (ONSET_MARGIN_S * self.hz) as u64;
+        let amplitudes = low * low + high * high;
+        let tone = Tone {
+            key,
+            onset_frame: self.frame(onset.saturating_sub(margin)).max(self.settled),
+            decision_frame: (self.next_hop - 1) * self.factor + self.delay,
+            low_hz: low_hz as f32,
+            high_hz: high_hz as f32,
+            low_dbfs,
+            high_dbfs,
+            purity: purity as f32,
+        };
+        // Over two hops, n samples, an amplitude a correlates to (an/2)².
+        let strength = amplitudes * (self.hop * self.hop) as f64;
+        Some((tone, strength as f32))
+    }
+
+    /// Goes on at sample `next`, which is the first at or after device frame `position`.
+    fn restart(&mut self, next: u64, position: u64) {
+        self.heard.restart(next);
+        self.next_hop = (next + 1).next_multiple_of(self.hop as u64);
+        self.tones.restart(self.next_hop - self.hop as u64);
+        self.hops = 0;
+        self.last = Bins::ZERO;
+        self.twos = [Bins::ZERO; 2];
+        self.fours = [Bins::ZERO; 4];
+        self.energies = [0.0; 8];
+        self.run = 0;
+        self.previous = None;
+        self.settled = self.settled.max(position);
+    }
+}
+
+fn loudest(power: &[f32]) -> usize {
+    (1..power.len()).fold(0, |best, bin| if power[bin] > power[best] { bin } else { best })
 }

@@ -7,7 +7,6 @@
 //!
 //! Nothing here allocates, locks or calls the system after construction.
 
-mod ear;
 mod history;
 mod recorder;
 
@@ -16,11 +15,10 @@ pub use recorder::{Channels, Order, Outcome, Recorder, Start};
 use std::ops::Range;
 
 use crate::dsp::dtmf::DtmfConfig;
+use crate::dsp::ear::{Ear, Heard, Meter};
 use crate::dsp::silence::SilenceConfig;
 use crate::record::{GapCause, Input};
 use crate::units::Rate;
-use ear::Ear;
-pub use ear::Meter;
 use history::History;
 
 /// The most recordings that run or wait on one device at once.
@@ -159,12 +157,14 @@ pub struct Hearing {
     pub silence: SilenceConfig,
 }
 
+/// The ears of the channels that are heard, each with its channel.
+type Ears = Vec<(usize, Ear)>;
+
 /// The recordings of one device, and its ears.
 pub struct Pipeline<T> {
     tick_frames: u64,
     history: History,
-    /// One an audible channel.
-    ears: Vec<Ear>,
+    ears: Ears,
     recorders: Vec<Box<Recorder<T>>>,
     /// Where recordings ended lately, for those that join them.
     ended: [Option<(RecordingKey, u64)>; MAX_RECORDERS],
@@ -179,7 +179,11 @@ impl<T> Pipeline<T> {
         Pipeline {
             tick_frames: u64::from(rate.hz() / TICKS_PER_SECOND),
             history: History::new(hearing.channels, rate.frames_in_ms(HISTORY_MS) as usize + most_frames),
-            ears: hearing.heard.iter(hearing.channels).map(|channel| Ear::new(channel, hearing)).collect(),
+            ears: hearing
+                .heard
+                .iter(hearing.channels)
+                .map(|channel| (channel, Ear::new(rate, &hearing.dtmf, &hearing.silence)))
+                .collect(),
             recorders: Vec::with_capacity(MAX_RECORDERS),
             ended: [None; MAX_RECORDERS],
             next_ended: 0,
@@ -246,9 +250,8 @@ impl<T> Pipeline<T> {
         self.send_audio(outlet);
         self.history.lose(frames);
         self.heard_frame = at_frame + frames;
-        for ear in &mut self.ears {
-            let channel = ear.channel();
-            ear.lose(frames, |input| deal(&mut self.recorders, channel, input));
+        for (channel, ear) in &mut self.ears {
+            ear.lose(frames, |heard| deal(&mut self.recorders, *channel, heard));
         }
         for recorder in &mut self.recorders {
             recorder.lose(at_frame, frames, cause, outlet);
@@ -259,7 +262,7 @@ impl<T> Pipeline<T> {
 
     /// What a channel's level was since this was asked last.
     pub fn meter(&mut self, channel: usize) -> Option<Meter> {
-        self.ears.iter_mut().find(|ear| ear.channel() == channel).map(Ear::meter)
+        self.ears.iter_mut().find(|(of, _)| *of == channel).map(|(_, ear)| ear.meter())
     }
 
     /// Hears what history holds up to `end_frame`, tick by tick.
@@ -267,10 +270,9 @@ impl<T> Pipeline<T> {
         while self.heard_frame < end_frame {
             let next = (self.heard_frame / self.tick_frames + 1) * self.tick_frames;
             let tick = self.heard_frame..next.min(end_frame);
-            for ear in &mut self.ears {
-                let channel = ear.channel();
-                for samples in self.history.slices(channel, tick.clone()) {
-                    ear.hear(samples, |input| deal(&mut self.recorders, channel, input));
+            for (channel, ear) in &mut self.ears {
+                for samples in self.history.slices(*channel, tick.clone()) {
+                    ear.hear(samples, |heard| deal(&mut self.recorders, *channel, heard));
                 }
             }
             self.heard_frame = tick.end;
@@ -320,7 +322,13 @@ impl<T> Pipeline<T> {
 }
 
 /// Tells every recording what was heard on a channel.
-fn deal<T>(recorders: &mut [Box<Recorder<T>>], channel: usize, input: Input) {
+fn deal<T>(recorders: &mut [Box<Recorder<T>>], channel: usize, heard: Heard) {
+    let input = match heard {
+        Heard::Key(tone) => Input::Key(tone),
+        Heard::KeyUp { end_frame } => Input::KeyUp { end_frame },
+        Heard::Voiced { first_frame, last_frame } => Input::Voiced { first_frame, last_frame },
+        Heard::SpeechOff => return,
+    };
     for recorder in recorders {
         recorder.hear(channel, input);
     }

@@ -1,8 +1,7 @@
 //! One recording on its device: which channels, from which frame on, what the machine makes of it, what the writer gets.
 
-use super::ear::Ear;
 use super::history::History;
-use super::{Block, Message, Outlet, RecordingKey};
+use super::{Block, Ears, Message, Outlet, RecordingKey};
 use crate::dsp::tone::Key;
 use crate::record::{Ending, GapCause, Input, Machine, Reason, Rules};
 use crate::units::Rate;
@@ -144,10 +143,10 @@ impl<T> Recorder<T> {
     }
 
     /// Joins: what was heard since its start, before it was told to start, is told from what the ears remember.
-    pub(super) fn catch_up(&mut self, ears: &[Ear]) {
-        for ear in ears {
+    pub(super) fn catch_up(&mut self, ears: &Ears) {
+        for (channel, ear) in ears {
             if let Some(last_frame) = ear.voiced_frame() {
-                self.hear(ear.channel(), Input::Voiced { first_frame: 0, last_frame });
+                self.hear(*channel, Input::Voiced { first_frame: 0, last_frame });
             }
         }
     }
@@ -204,7 +203,7 @@ impl<T> Recorder<T> {
     }
 
     /// How far the device has been heard, and how far its detectors are sure.
-    pub(super) fn settle<O: Outlet<T>>(&mut self, heard_frame: u64, ears: &[Ear], outlet: &mut O) {
+    pub(super) fn settle<O: Outlet<T>>(&mut self, heard_frame: u64, ears: &Ears, outlet: &mut O) {
         let Start::At(start) = self.start else { return };
         if heard_frame < start || self.outcome.is_some() {
             return;
@@ -214,7 +213,7 @@ impl<T> Recorder<T> {
             outlet.send(Message::Mark { key: self.key, at_frame });
         }
         let (mut keys, mut speech) = (heard_frame, heard_frame);
-        for ear in ears.iter().filter(|ear| self.channels.contains(ear.channel())) {
+        for (_, ear) in ears.iter().filter(|(channel, _)| self.channels.contains(*channel)) {
             keys = keys.min(ear.keys_settled_frame());
             speech = speech.min(ear.speech_settled_frame());
         }
@@ -308,12 +307,12 @@ impl<T> Recorder<T> {
     }
 
     /// Notes how its channels sound now that it has ended.
-    pub(super) fn measure(&mut self, ears: &[Ear]) {
+    pub(super) fn measure(&mut self, ears: &Ears) {
         if let Some(outcome) = &mut self.outcome {
             let loudest = ears
                 .iter()
-                .filter(|ear| self.channels.contains(ear.channel()))
-                .map(Ear::levels)
+                .filter(|(channel, _)| self.channels.contains(*channel))
+                .map(|(_, ear)| ear.levels())
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             if let Some((level, floor, threshold)) = loudest {
                 (outcome.level_dbfs, outcome.floor_dbfs, outcome.threshold_dbfs) = (level, floor, threshold);

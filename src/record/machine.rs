@@ -151,6 +151,7 @@ impl Machine {
     }
 
     fn key(&mut self, tone: Tone) {
+        self.heard_frame = self.heard_frame.max(tone.decision_frame + 1);
         // A limit that has passed before the key, and only waits for speech that may have begun earlier, stays.
         if self.silence_limit().is_none_or(|limit| tone.onset_frame <= limit.frame) {
             self.key_down = true;
@@ -217,14 +218,12 @@ impl Machine {
     fn ending(&self, frame: u64, reason: Reason) -> Ending {
         let stop_tone = self.stop_tone.filter(|_| reason == Reason::StopTone);
         let first_key = stop_tone.and_then(|stop_tone| stop_tone.keys().next().copied());
-        let last_key = stop_tone.and_then(|stop_tone| stop_tone.keys().last().copied());
         let at_frame = first_key.map_or(frame, |tone| tone.onset_frame);
-        let heard = self.heard_frame.saturating_sub(1);
         let first_voiced_frame = self.first_voiced_frame.filter(|&first| first < at_frame);
         Ending {
             reason,
             at_frame,
-            decided_at_frame: last_key.map_or(heard, |tone| tone.decision_frame.max(heard)),
+            decided_at_frame: self.heard_frame.saturating_sub(1),
             stop_tone,
             first_voiced_frame,
             last_voiced_frame: first_voiced_frame
@@ -233,3 +232,7 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

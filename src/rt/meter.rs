@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::pipeline::Meter;
+use crate::dsp::ear::Meter;
 
 /// One channel's levels. Each value is whole by itself; two of them may be of different moments. That is enough to
 /// draw a meter, so all orderings are relaxed.

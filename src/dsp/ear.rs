@@ -1,11 +1,31 @@
 //! One channel's detectors, and what the one tells the other: a key's tone is neither speech nor silence.
 
-use super::Hearing;
-use crate::dsp::dtmf::{Dtmf, DtmfEvent};
-use crate::dsp::level::Level;
-use crate::dsp::silence::{Silence, SpeechEvent};
-use crate::record::Input;
-use crate::units;
+use super::dtmf::{Dtmf, DtmfConfig, DtmfEvent};
+use super::level::Level;
+use super::silence::{Silence, SilenceConfig, SpeechEvent};
+use super::tone::Tone;
+use crate::units::{self, Rate};
+
+/// What was heard. Frames are absolute: the first frame ever heard or lost is 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Heard {
+    /// A key was recognised.
+    Key(Tone),
+    /// The key has ended.
+    KeyUp {
+        /// The first frame after its tone.
+        end_frame: u64,
+    },
+    /// Frames were voiced: speech began, or goes on.
+    Voiced {
+        /// The first of them.
+        first_frame: u64,
+        /// The last of them.
+        last_frame: u64,
+    },
+    /// Speech has ended; the last `Voiced` told where.
+    SpeechOff,
+}
 
 /// What a channel sounded like for a while. Levels are in dBFS.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,9 +44,8 @@ pub struct Meter {
     pub speaking: bool,
 }
 
-/// How one channel is heard. Frames are the device's.
+/// How one channel is heard.
 pub struct Ear {
-    channel: usize,
     dtmf: Dtmf,
     silence: Silence,
     level: Level,
@@ -34,44 +53,27 @@ pub struct Ear {
 }
 
 impl Ear {
-    pub fn new(channel: usize, hearing: &Hearing) -> Ear {
+    /// An ear for a channel at `rate`.
+    pub fn new(rate: Rate, dtmf: &DtmfConfig, silence: &SilenceConfig) -> Ear {
         Ear {
-            channel,
-            dtmf: Dtmf::new(hearing.rate, &hearing.dtmf),
-            silence: Silence::new(hearing.rate, &hearing.silence),
+            dtmf: Dtmf::new(rate, dtmf),
+            silence: Silence::new(rate, silence),
             level: Level::default(),
             last_voiced_frame: None,
         }
     }
 
-    /// Which of the device's channels it is, from 0.
-    pub fn channel(&self) -> usize {
-        self.channel
-    }
-
-    /// Hears the next samples.
-    pub fn hear(&mut self, samples: &[f32], mut report: impl FnMut(Input)) {
+    /// Hears the next samples (−1 … 1, any number of them).
+    pub fn hear(&mut self, samples: &[f32], mut report: impl FnMut(Heard)) {
         self.level.add(samples);
-        let (dtmf, silence) = (&mut self.dtmf, &mut self.silence);
-        dtmf.feed(samples, |event| report(key_input(event, silence)));
-        let last_voiced_frame = &mut self.last_voiced_frame;
-        silence.feed(samples, |event| {
-            if let Some(input) = speech_input(event, last_voiced_frame) {
-                report(input);
-            }
-        });
+        self.dtmf.feed(samples, |event| report(key(event, &mut self.silence)));
+        self.silence.feed(samples, |event| report(speech(event, &mut self.last_voiced_frame)));
     }
 
     /// Hears that frames are missing.
-    pub fn lose(&mut self, frames: u64, mut report: impl FnMut(Input)) {
-        let (dtmf, silence) = (&mut self.dtmf, &mut self.silence);
-        dtmf.skip(frames, |event| report(key_input(event, silence)));
-        let last_voiced_frame = &mut self.last_voiced_frame;
-        silence.skip(frames, |event| {
-            if let Some(input) = speech_input(event, last_voiced_frame) {
-                report(input);
-            }
-        });
+    pub fn lose(&mut self, frames: u64, mut report: impl FnMut(Heard)) {
+        self.dtmf.skip(frames, |event| report(key(event, &mut self.silence)));
+        self.silence.skip(frames, |event| report(speech(event, &mut self.last_voiced_frame)));
     }
 
     /// Every key still to be reported has its onset here or later.
@@ -108,25 +110,25 @@ impl Ear {
     }
 }
 
-fn key_input(event: DtmfEvent, silence: &mut Silence) -> Input {
+fn key(event: DtmfEvent, silence: &mut Silence) -> Heard {
     match event {
         DtmfEvent::Pressed(tone) => {
             silence.key_down(tone.onset_frame);
-            Input::Key(tone)
+            Heard::Key(tone)
         }
         DtmfEvent::Released { end_frame, .. } => {
             silence.key_up(end_frame);
-            Input::KeyUp { end_frame }
+            Heard::KeyUp { end_frame }
         }
     }
 }
 
-fn speech_input(event: SpeechEvent, last_voiced_frame: &mut Option<u64>) -> Option<Input> {
+fn speech(event: SpeechEvent, last_voiced_frame: &mut Option<u64>) -> Heard {
     let (first_frame, last_frame) = match event {
         SpeechEvent::On { onset_frame, voiced_frame } => (onset_frame, voiced_frame),
         SpeechEvent::Voiced { voiced_frame } => (last_voiced_frame.map_or(voiced_frame, |last| last + 1), voiced_frame),
-        SpeechEvent::Off => return None,
+        SpeechEvent::Off => return Heard::SpeechOff,
     };
     *last_voiced_frame = Some(last_frame);
-    Some(Input::Voiced { first_frame: first_frame.min(last_frame), last_frame })
+    Heard::Voiced { first_frame: first_frame.min(last_frame), last_frame }
 }

@@ -1,0 +1,152 @@
+//! Where frames come from: devices, files, silence. All of them fill the same ring.
+//!
+//! Belongs here: opening a source and keeping its ring filled. Does not: what becomes of the frames (`rt`, `pipeline`).
+
+#[cfg(feature = "device")]
+pub mod device;
+pub mod wav;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::rt::ring::Consumer;
+use crate::units::Rate;
+
+/// A source as configuration writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// `device:NAME`.
+    Device(String),
+    /// `wav:PATH[?pace=real|fast][&loop=true]`.
+    Wav {
+        /// The file.
+        path: PathBuf,
+        /// How fast it is delivered.
+        pace: Pace,
+        /// Whether it starts anew at its end; otherwise silence follows.
+        repeat: bool,
+    },
+    /// `silence:`, in real time.
+    Silence,
+}
+
+/// How fast a file is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// As a device would.
+    Real,
+    /// As fast as the pipeline takes it, to every recording from the file's start.
+    Fast,
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Source, String> {
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "device" if !rest.is_empty() => Ok(Source::Device(rest.to_owned())),
+            "silence" if rest.is_empty() => Ok(Source::Silence),
+            "wav" if !rest.is_empty() => {
+                let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+                let (mut pace, mut repeat) = (Pace::Real, false);
+                for option in options.split('&').filter(|option| !option.is_empty()) {
+                    match option {
+                        "pace=real" => pace = Pace::Real,
+                        "pace=fast" => pace = Pace::Fast,
+                        "loop=true" => repeat = true,
+                        "loop=false" => repeat = false,
+                        _ => {
+                            return Err(format!(
+                                "{option:?} is no option of a wav: source; valid are pace=real, pace=fast, loop=true and loop=false"
+                            ));
+                        }
+                    }
+                }
+                Ok(Source::Wav { path: path.into(), pace, repeat })
+            }
+            _ => Err(format!(
+                "{text:?} is no source; valid are device:NAME, wav:PATH[?pace=real|fast][&loop=true] and silence:"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Device(name) => write!(f, "device:{name}"),
+            Source::Silence => write!(f, "silence:"),
+            Source::Wav { path, pace, repeat } => {
+                let pace = if *pace == Pace::Fast { "fast" } else { "real" };
+                write!(f, "wav:{}?pace={pace}&loop={repeat}", path.display())
+            }
+        }
+    }
+}
+
+/// A source that delivers. It stops when this is dropped.
+pub struct Capture {
+    /// Its rate.
+    pub rate: Rate,
+    /// The frames it delivers.
+    pub ring: Consumer,
+    /// About so many frames come at once.
+    pub period_frames: usize,
+    /// What keeps it going.
+    pub feed: Feeding,
+}
+
+/// What keeps a source going.
+pub enum Feeding {
+    /// A thread or a device of its own does; it stops when this is dropped.
+    Alone(Box<dyn Send>),
+    /// Someone has to ask for frames: nothing else runs.
+    Asked(wav::Feed),
+}
+
+/// Opens a source. A paced one delivers from now on.
+pub fn open(source: &Source) -> Result<Capture, String> {
+    open_with_lead(source, Duration::ZERO)
+}
+
+/// The same; what is no device begins with so much silence, for those who wait before they listen.
+pub fn open_with_lead(source: &Source, lead: Duration) -> Result<Capture, String> {
+    match source {
+        #[cfg(feature = "device")]
+        Source::Device(name) => device::open(name).map_err(|error| error.to_string()),
+        #[cfg(not(feature = "device"))]
+        Source::Device(name) => Err(format!("device:{name} cannot be opened: this build has no sound devices")),
+        Source::Silence => Ok(wav::paced(wav::Feed::silence(), lead)),
+        Source::Wav { path, pace, repeat } => {
+            let feed = wav::Feed::open(path, *repeat).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(match pace {
+                Pace::Real => wav::paced(feed, lead),
+                Pace::Fast => wav::asked(feed),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_read_back_as_they_are_written() {
+        for text in ["device:hw:Loopback,1", "silence:", "wav:/a b.wav?pace=fast&loop=true", "wav:x.wav?pace=real&loop=false"] {
+            assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
+        }
+        assert_eq!("wav:x.wav".parse(), Ok(Source::Wav { path: "x.wav".into(), pace: Pace::Real, repeat: false }));
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused_with_what_is_valid() {
+        for text in ["", "device:", "wav:", "microphone", "silence:x"] {
+            assert!(text.parse::<Source>().unwrap_err().contains("valid are device:NAME"), "{text}");
+        }
+        assert!("wav:a.wav?pace=slow".parse::<Source>().unwrap_err().contains("pace=real"));
+    }
+}

@@ -1,0 +1,53 @@
+//! The commands. Data goes to standard output, words to standard error.
+//!
+//! Belongs here: arguments, what a terminal shows, exit codes. Does not: anything the daemon needs (`control`, `api`).
+
+mod detect;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A command failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not be done: exit code 1.
+    Failed(String),
+    /// Wrong use or bad configuration: exit code 2.
+    Misused(String),
+}
+
+/// What a command comes to: whether everything went well.
+pub type Done = Result<(), Failure>;
+
+#[derive(Parser)]
+#[command(name = "tonearm", version, about = "Records local microphones when asked over HTTP, as Microsoft Graph's call: record does")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find every DTMF tone (and, if asked, speech) in WAV files
+    Detect(detect::Detect),
+}
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Detect(detect) => detect.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(words)) => complain(&words, 1),
+        Err(Failure::Misused(words)) => complain(&words, 2),
+    }
+}
+
+fn complain(words: &str, code: u8) -> ExitCode {
+    if !words.is_empty() {
+        eprintln!("tonearm: {words}");
+    }
+    ExitCode::from(code)
+}

@@ -1,0 +1,188 @@
+//! The signal chain of one source: capture, pipeline, writer, and the threads that carry them.
+//!
+//! Belongs here: putting the three together and taking them apart. Does not: which lines share a source (`line`), what a
+//! recording is for (`operation`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use crate::capture::wav::Feed;
+use crate::capture::{self, Capture, Feeding, Source};
+use crate::dsp::dtmf::DtmfConfig;
+use crate::dsp::silence::SilenceConfig;
+use crate::pipeline::{Channels, Hearing, Order, Recorder, RecordingKey};
+use crate::rt::meter::Meters;
+use crate::rt::ring::Captured;
+use crate::rt::runner::{Command, Pace, Parts, Runner, Turn, WriterEnd, runner};
+use crate::store::writer::{Ticket, Writer};
+use crate::units::Rate;
+
+/// Live, a block holds at most so much.
+const BLOCK_MS: u32 = 20;
+/// Flat out, a block holds so many samples: 64 KiB of 16-bit samples.
+const FLAT_BLOCK_SAMPLES: usize = 32_768;
+/// Flat out, so many blocks are enough to keep both sides busy.
+const FLAT_BLOCKS: usize = 16;
+/// The pipeline sleeps about one device period, but no shorter: each nap costs a context switch.
+const SHORTEST_NAP: Duration = Duration::from_millis(10);
+/// Nor longer, or a request would be late.
+const LONGEST_NAP: Duration = Duration::from_millis(20);
+/// The writer is woken by the pipeline; this is for the case that it was not.
+const WRITER_NAP: Duration = Duration::from_millis(500);
+
+/// How a chain is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The channels that any of its lines records.
+    pub heard: Channels,
+    /// For every channel.
+    pub dtmf: DtmfConfig,
+    /// For every channel.
+    pub silence: SilenceConfig,
+    /// So much audio of all heard channels waits in memory for a disk that stalls.
+    pub buffer_seconds: u32,
+    /// With no frames for so long, the device is dead.
+    pub media_timeout: Duration,
+}
+
+/// What there is to know of a running source, and how to talk to its pipeline.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The device's rate.
+    pub rate: Rate,
+    /// The device's channels.
+    pub channels: usize,
+    /// How far it has come.
+    pub captured: Captured,
+    /// How loud it is.
+    pub meters: Meters,
+    commands: Sender<Command<Ticket>>,
+}
+
+impl Desk {
+    /// Asks for a recording; the writer tells the ticket's `growth` what becomes of it.
+    pub fn begin(&self, order: Order<Ticket>) -> Result<(), String> {
+        let recorder = Recorder::new(order, self.rate, self.channels);
+        self.commands.try_send(Command::Begin(recorder)).map_err(|_| "too many requests wait for this source".to_owned())
+    }
+
+    /// Whether anyone still hears what it is told.
+    pub fn is_running(&self) -> bool {
+        !self.commands.is_disconnected()
+    }
+
+    /// Ends a recording with the next frame captured.
+    pub fn cancel(&self, key: RecordingKey) {
+        // Blocking is right here: a cancel must not get lost, and the pipeline empties the channel every few ms.
+        let _ = self.commands.send(Command::Cancel { key, at_frame: self.captured.next_frame() });
+    }
+}
+
+/// A name for a recording that no other has.
+pub fn next_key() -> RecordingKey {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    RecordingKey(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A source with its pipeline and writer on threads of their own; dropping it ends what records and stops them.
+pub struct Chain {
+    desk: Desk,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Stopped last: while the device runs, its ring must be read.
+    _feed: Box<dyn Send>,
+}
+
+impl Chain {
+    /// Takes a source that delivers in real time.
+    pub fn live(capture: Capture, setup: &Setup) -> Result<Chain, String> {
+        let Feeding::Alone(feed) = capture.feed else {
+            return Err("a source that waits to be asked is no live source".to_owned());
+        };
+        let period = Duration::from_secs_f64(capture.rate.seconds(capture.period_frames as u64));
+        let frames_at_once = capture.rate.frames_in_ms(200) as usize;
+        let pace = Pace::Live { media_timeout: setup.media_timeout };
+        let (runner, end, desk) = set_up(capture.rate, capture.ring, setup, frames_at_once, pace);
+        let heard = setup.heard.iter(desk.channels).count();
+        let samples = capture.rate.frames_in_ms(BLOCK_MS) as usize * heard;
+        let writer = Writer::new(end, (setup.buffer_seconds * 1_000 / BLOCK_MS) as usize, samples);
+        let stop = Arc::new(AtomicBool::new(false));
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.into()).spawn(run).map_err(|error| format!("no thread for the {name}: {error}"))
+        };
+        let writing = spawn("writer", Box::new(move || writer.run(WRITER_NAP)))?;
+        let (stopped, wake, nap) = (stop.clone(), writing.thread().clone(), period.clamp(SHORTEST_NAP, LONGEST_NAP));
+        let hearing = spawn("pipeline", Box::new(move || runner.run(&stopped, &wake, nap)))?;
+        Ok(Chain { desk, stop, threads: vec![hearing, writing], _feed: feed })
+    }
+
+    /// How to talk to it.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A file's chain, flat out, on the thread that turns it.
+pub struct FlatChain {
+    desk: Desk,
+    feed: Feed,
+    runner: Runner<Ticket>,
+    writer: Writer,
+}
+
+impl FlatChain {
+    /// Takes a source that waits to be asked.
+    pub fn new(capture: Capture, setup: &Setup) -> Result<FlatChain, String> {
+        let Feeding::Asked(feed) = capture.feed else {
+            return Err("a source in real time cannot be read flat out".to_owned());
+        };
+        let (runner, end, desk) = set_up(capture.rate, capture.ring, setup, capture.period_frames, Pace::Flat);
+        Ok(FlatChain { desk, feed, runner, writer: Writer::new(end, FLAT_BLOCKS, FLAT_BLOCK_SAMPLES) })
+    }
+
+    /// Opens a WAV.
+    pub fn open(source: &Source, setup: &Setup) -> Result<FlatChain, String> {
+        FlatChain::new(capture::open(source)?, setup)
+    }
+
+    /// How to talk to it.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Turns everything once; to be repeated until the recordings' growth says that they have ended.
+    pub fn turn(&mut self) {
+        self.feed.feed(self.feed.piece_frames());
+        while self.runner.turn() == Turn::Busy {}
+        while self.writer.turn() {}
+    }
+}
+
+fn set_up(
+    rate: Rate,
+    ring: crate::rt::ring::Consumer,
+    setup: &Setup,
+    frames_at_once: usize,
+    pace: Pace,
+) -> (Runner<Ticket>, WriterEnd<Ticket>, Desk) {
+    let channels = ring.channels();
+    let captured = ring.captured();
+    let hearing = Hearing { rate, channels, heard: setup.heard, dtmf: setup.dtmf, silence: setup.silence };
+    let (runner, end, commands) = runner(Parts { ring, hearing, frames_at_once, pace });
+    let desk = Desk { rate, channels, captured, meters: runner.meters(), commands };
+    (runner, end, desk)
+}
