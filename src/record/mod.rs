@@ -91,6 +91,22 @@ pub struct Ending {
     pub last_voiced_frame: Option<u64>,
 }
 
+impl Ending {
+    /// The same with every frame at another rate.
+    pub fn convert(mut self, from: Rate, to: Rate) -> Ending {
+        let convert = |frame: &mut u64| *frame = from.convert(*frame, to);
+        convert(&mut self.at_frame);
+        convert(&mut self.decided_at_frame);
+        self.first_voiced_frame.iter_mut().for_each(convert);
+        self.last_voiced_frame.iter_mut().for_each(convert);
+        for tone in self.stop_tone.iter_mut().flat_map(|stop_tone| stop_tone.keys.iter_mut().flatten()) {
+            convert(&mut tone.onset_frame);
+            convert(&mut tone.decision_frame);
+        }
+        self
+    }
+}
+
 /// Why audio is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapCause {

@@ -94,6 +94,17 @@ pub fn set_length(file: &File, spec: Spec, frames: u64) -> io::Result<()> {
     file.write_all_at(&front(spec, length), 0)
 }
 
+/// Makes of a piece of a file of ours, which begins at the file's byte `from`, that of a stream of unknown length.
+pub fn unknown_length(piece: &mut [u8], from: u64, spec: Spec) {
+    let front = front(spec, Length::Unknown);
+    let stream = front.into_iter().enumerate().chain((len(spec) - 4..len(spec)).map(|at| (at, 0xFF)));
+    for (at, byte) in stream.map(|(at, byte)| (at as u64, byte)) {
+        if let Some(place) = at.checked_sub(from).and_then(|at| piece.get_mut(at as usize)) {
+            *place = byte;
+        }
+    }
+}
+
 /// The spec of a file that begins with these bytes, if we wrote them: nothing of the layout is taken on trust.
 pub fn recognise(start: &[u8]) -> Option<Spec> {
     let tag = |at: usize| start.get(at..at + 4);

@@ -1,0 +1,276 @@
+//! The file of one recording, from `ID.wav.part` to `ID.wav`.
+//!
+//! Belongs here: the order of the steps on disk. Does not: which frames to write, and when (`writer`).
+//! hound appends the samples and keeps the sizes of the header; past the sizes that it can count they bypass it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use hound::WavWriter;
+use sha2::{Digest, Sha256};
+
+use super::growth::StoreError;
+use crate::wav::{Length, Metadata, SampleFormat, Spec, header};
+
+/// The name a recording has while it grows.
+pub fn part_of(finished: &Path) -> PathBuf {
+    let mut name = finished.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+/// A growing recording.
+pub(super) struct SampleFile {
+    spec: Spec,
+    path: PathBuf,
+    /// The same open file that the samples go to: for sizes, syncs and cuts behind hound's back.
+    file: File,
+    samples: Samples,
+    /// Whole frames in the file.
+    frames: u64,
+}
+
+/// The way the samples take.
+enum Samples {
+    Hound(Box<WavWriter<Batch>>),
+    /// Past hound's 32-bit counters; also while nothing may be written any more.
+    Direct,
+}
+
+impl SampleFile {
+    /// Creates the file with its header; it must not exist.
+    pub fn create(path: &Path, spec: Spec, metadata: &Metadata) -> io::Result<SampleFile> {
+        let mut file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part_of(path))?;
+        file.write_all(&header::header(spec, metadata, Length::Frames(0)))?;
+        SampleFile::append_to(file, path, spec)
+    }
+
+    /// Goes on behind the header of a file that holds no samples.
+    fn append_to(mut file: File, path: &Path, spec: Spec) -> io::Result<SampleFile> {
+        file.rewind()?;
+        let batch = Batch { file: file.try_clone()?, bytes: Vec::new() };
+        let writer = WavWriter::new_append(batch).map_err(io_error)?;
+        Ok(SampleFile { spec, path: path.to_owned(), file, samples: Samples::Hound(Box::new(writer)), frames: 0 })
+    }
+
+    /// What its samples are.
+    pub fn spec(&self) -> Spec {
+        self.spec
+    }
+
+    /// Whole frames in the file.
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Appends whole frames and says their number in the header: whoever opens the file now can play them.
+    /// After an error the file has to be finished.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let held = self.frames * self.spec.frame_bytes();
+        let frames = self.frames + bytes.len() as u64 / self.spec.frame_bytes();
+        if held + bytes.len() as u64 > header::riff_ceiling(self.spec) {
+            self.samples = Samples::Direct;
+        }
+        match &mut self.samples {
+            Samples::Hound(writer) => {
+                through_hound(writer, self.spec.format, bytes).map_err(io_error)?;
+                writer.flush().map_err(io_error)?;
+            }
+            Samples::Direct => {
+                self.file.write_all_at(bytes, header::len(self.spec) as u64 + held)?;
+                header::set_length(&self.file, self.spec, frames)?;
+            }
+        }
+        self.frames = frames;
+        Ok(())
+    }
+
+    /// Everything appended so far survives a power cut after this.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// The digest of the first `frames` frames, read back from the file.
+    pub fn hash(&self, frames: u64) -> io::Result<Sha256> {
+        hash(&self.file, self.spec, frames)
+    }
+
+    /// Ends the file after `frames`, which must not be more than it holds, and gives it its final name.
+    /// Each step is tried even when one before it failed; the first error is returned with the size of the file.
+    pub fn finish(mut self, frames: u64) -> (u64, Option<StoreError>) {
+        // hound writes its sizes once more when it goes: they must not be the last word.
+        self.samples = Samples::Direct;
+        let result = finish(&self.file, &self.path, self.spec, frames);
+        (header::file_bytes(self.spec, frames), result.err())
+    }
+
+    /// Removes the file: nothing of it is kept.
+    pub fn discard(mut self) -> Result<(), StoreError> {
+        self.samples = Samples::Direct;
+        let removed = std::fs::remove_file(part_of(&self.path)).and_then(|()| sync_folder(&self.path));
+        removed.map_err(|e| StoreError::io("removing the recording", &e))
+    }
+}
+
+/// The steps from a growing file to a finished one. Every one may be the last before a crash: until the rename the file is
+/// a `.part`, from which the same steps begin again, and a step that was done already changes nothing.
+pub(super) fn finish(file: &File, path: &Path, spec: Spec, frames: u64) -> Result<(), StoreError> {
+    let end = header::len(spec) as u64 + frames * spec.frame_bytes();
+    let steps: [(&str, &dyn Fn() -> io::Result<()>); 6] = [
+        ("cutting the recording", &|| file.set_len(end)),
+        // A pad byte that is zero, whatever has been cut there, and takes no block on a full disk.
+        ("padding the recording", &|| file.set_len(end + header::pad(spec, frames))),
+        ("writing the recording's header", &|| header::set_length(file, spec, frames)),
+        ("syncing the recording", &|| file.sync_all()),
+        ("renaming the recording", &|| std::fs::rename(part_of(path), path)),
+        ("syncing the recording's folder", &|| sync_folder(path)),
+    ];
+    let mut first = Ok(());
+    for (doing, step) in steps {
+        let done = step().map_err(|e| StoreError::io(doing, &e));
+        first = first.and(done);
+    }
+    first
+}
+
+/// Makes the names in the folder of `path` survive a power cut.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// SHA-256 over the sample bytes of the first `frames` frames of a file of ours.
+pub(super) fn hash(file: &File, spec: Spec, frames: u64) -> io::Result<Sha256> {
+    let (mut sha, mut buffer) = (Sha256::new(), vec![0; 256 * 1024]);
+    let start = header::len(spec) as u64;
+    let (mut at, end) = (start, start + frames * spec.frame_bytes());
+    while at < end {
+        let piece = buffer.len().min((end - at) as usize);
+        file.read_exact_at(&mut buffer[..piece], at)?;
+        sha.update(&buffer[..piece]);
+        at += piece as u64;
+    }
+    Ok(sha)
+}
+
+/// A digest as it is told.
+pub(super) fn hex(sha: Sha256) -> String {
+    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn through_hound(writer: &mut WavWriter<Batch>, format: SampleFormat, bytes: &[u8]) -> hound::Result<()> {
+    match format {
+        SampleFormat::S16 => {
+            let (samples, _) = bytes.as_chunks::<2>();
+            let mut run = writer.get_i16_writer(samples.len() as u32);
+            for sample in samples {
+                run.write_sample(i16::from_le_bytes(*sample));
+            }
+            run.flush()
+        }
+        SampleFormat::S24 => bytes
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .try_for_each(|b| writer.write_sample(i32::from_le_bytes([0, b[0], b[1], b[2]]) >> 8)),
+        SampleFormat::F32 => {
+            bytes.as_chunks::<4>().0.iter().try_for_each(|b| writer.write_sample(f32::from_le_bytes(*b)))
+        }
+    }
+}
+
+/// Our own header cannot be wrong, and every sample fits: what is left are the file system's errors.
+fn io_error(error: hound::Error) -> io::Error {
+    match error {
+        hound::Error::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// Between hound and the file: collects what hound writes sample by sample and hands it on in one piece whenever hound
+/// goes elsewhere in the file, which it does at every `flush`. A `BufWriter` cannot be read from, as `new_append` needs.
+struct Batch {
+    file: File,
+    bytes: Vec<u8>,
+}
+
+impl Batch {
+    fn hand_on(&mut self) -> io::Result<()> {
+        // What could not be written is given up: the file is cut to its last good frame then.
+        let result = self.file.write_all(&self.bytes);
+        self.bytes.clear();
+        result
+    }
+}
+
+impl Read for Batch {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.file.read(out)
+    }
+}
+
+impl Write for Batch {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_on()
+    }
+}
+
+impl Seek for Batch {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.hand_on()?;
+        self.file.seek(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Rate;
+    use crate::wav::Reader;
+
+    #[test]
+    fn past_4_gib_the_samples_bypass_hound_and_the_file_is_an_rf64() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.wav");
+        let spec = Spec { rate: Rate::new(48_000).unwrap(), channels: 1, format: SampleFormat::S16 };
+        let mut file = SampleFile::create(&path, spec, &Metadata::default()).unwrap();
+        file.append(&[1, 0]).unwrap();
+        // A hole stands for a day of audio.
+        let frames = header::riff_ceiling(spec) / 2;
+        file.file.set_len(header::file_bytes(spec, frames)).unwrap();
+        file.frames = frames;
+        for n in [2, 3, 4] {
+            file.append(&[n, 0]).unwrap();
+        }
+        assert_eq!(file.finish(frames + 2), (header::file_bytes(spec, frames + 2), None));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), header::file_bytes(spec, frames + 2));
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!(reader.info().frames, frames + 2);
+        let mut samples = [9; 4];
+        reader.seek(frames - 1).unwrap();
+        assert_eq!(reader.read_i16(&mut samples).unwrap(), 3);
+        assert_eq!(samples[..3], [0, 2, 3]);
+        let mut start = [0; 4];
+        File::open(&path).unwrap().read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"RF64");
+    }
+
+    #[test]
+    fn it_never_takes_the_place_of_a_file_and_only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        let spec = Spec { rate: Rate::new(48_000).unwrap(), channels: 1, format: SampleFormat::S16 };
+        let _first = SampleFile::create(&path, spec, &Metadata::default()).unwrap();
+        let second = SampleFile::create(&path, spec, &Metadata::default()).err().unwrap();
+        assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::metadata(part_of(&path)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,167 @@
+//! What the writer tells everybody else about a recording: how far it has come, how it ended, what went wrong.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustix::io::Errno;
+
+use super::writer::Ticket;
+use crate::pipeline;
+use crate::record::{Ending, GapCause};
+use crate::units::Rate;
+
+/// How far a recording has come.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    /// Frames of the recording that are in the file and can be read. They stay, unless a stop-tone sequence cuts some.
+    pub committed_frames: u64,
+    /// Where in its life it is.
+    pub phase: Phase,
+}
+
+/// Where in its life a recording is.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// It has not begun: there is no file.
+    Waiting,
+    /// Its file grows.
+    Recording {
+        /// When its first frame was captured.
+        started_at: Timestamp,
+    },
+    /// It is over: the file is final, or there is none.
+    Ended(Arc<Outcome>),
+}
+
+impl Growth {
+    /// What a recording begins with.
+    pub const WAITING: Growth = Growth { committed_frames: 0, phase: Phase::Waiting };
+
+    /// Its outcome, once it is over.
+    pub fn outcome(&self) -> Option<&Arc<Outcome>> {
+        match &self.phase {
+            Phase::Ended(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+/// A finished file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Frames in it.
+    pub frames: u64,
+    /// Frames a second.
+    pub rate: Rate,
+    /// Channels.
+    pub channels: u16,
+    /// The size of the file.
+    pub bytes: u64,
+    /// Over the sample bytes, in lower-case hex.
+    pub sha256: String,
+}
+
+/// Audio that is missing: zeros stand for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first missing frame.
+    pub at: u64,
+    /// How many.
+    pub frames: u64,
+    /// Why.
+    pub cause: GapCause,
+}
+
+/// The audio that a recording left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its file.
+    pub file: Finished,
+    /// When its first frame was captured.
+    pub started_at: Timestamp,
+    /// Frames that are missing for any other reason than that the call was muted.
+    pub lost_frames: u64,
+    /// What is missing, in order.
+    pub gaps: Vec<Gap>,
+}
+
+/// How a recording ended. All frames are at the recording's rate and count from its first.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What decided the end.
+    pub ending: Ending,
+    /// The level at the decision.
+    pub level_dbfs: f32,
+    /// The noise floor then.
+    pub floor_dbfs: f32,
+    /// The threshold of speech then.
+    pub threshold_dbfs: f32,
+    /// The audio, unless none is kept.
+    pub recording: Option<Recorded>,
+    /// Why the file is not what it should have been.
+    pub error: Option<StoreError>,
+}
+
+impl Outcome {
+    pub(super) fn new(
+        end: pipeline::Outcome,
+        ticket: &Ticket,
+        recording: Option<Recorded>,
+        error: Option<StoreError>,
+    ) -> Outcome {
+        Outcome {
+            ending: end.ending.convert(ticket.device_rate, ticket.spec.rate),
+            level_dbfs: end.level_dbfs,
+            floor_dbfs: end.floor_dbfs,
+            threshold_dbfs: end.threshold_dbfs,
+            recording,
+            error,
+        }
+    }
+}
+
+/// Why a recording's file is not what it should have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError {
+    /// What to do about it depends on this.
+    pub kind: StoreErrorKind,
+    /// What could not be done, and the system's words for why.
+    pub message: String,
+}
+
+/// The kinds of failure that are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// No space, or no quota, is left.
+    DiskFull,
+    /// The system refused, with this errno where it gave one.
+    Io(Option<i32>),
+    /// The recording reached the most bytes it may have.
+    TooLong,
+}
+
+impl StoreError {
+    /// What the system said when `doing` something.
+    pub fn io(doing: &str, error: &io::Error) -> StoreError {
+        let full = [Errno::NOSPC, Errno::DQUOT].map(|errno| Some(errno.raw_os_error()));
+        let errno = error.raw_os_error();
+        let kind = if full.contains(&errno) { StoreErrorKind::DiskFull } else { StoreErrorKind::Io(errno) };
+        StoreError { kind, message: format!("{doing} failed: {error}") }
+    }
+
+    /// The recording reached `ceiling_bytes` of samples.
+    pub fn too_long(ceiling_bytes: u64) -> StoreError {
+        let message = format!("the recording reached the {ceiling_bytes} bytes of samples that it may have");
+        StoreError { kind: StoreErrorKind::TooLong, message }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}

@@ -1,0 +1,332 @@
+//! One recording between the pipeline and its file: what waits for the commit horizon, the change of rate, the digest.
+//!
+//! Belongs here: which frames become which bytes. Does not: messages (`writer`), the steps on disk (`file`).
+//! Frames count from the recording's first. *Device frames* are at the rate at which they were captured, *frames* without
+//! more at the recording's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+use super::digest::Digest;
+use super::file::{SampleFile, hex};
+use super::growth::{Finished, Gap, Growth, Outcome, Phase, Recorded, StoreError};
+use super::writer::Ticket;
+use crate::dsp::resample::Resampler;
+use crate::pipeline;
+use crate::record::{GapCause, Reason};
+use crate::wav::{Metadata, quantise::quantise};
+
+/// Samples go to the file in pieces of about this size when there are many.
+const PIECE_BYTES: usize = 256 * 1024;
+/// A gap is written in pieces of so many samples.
+const ZEROS: [f32; 4_096] = [0.0; 4_096];
+
+/// A recording that has begun and not ended.
+pub(super) struct Recording {
+    ticket: Ticket,
+    started_at: Timestamp,
+    /// What has come and lies beyond the horizon.
+    pending: VecDeque<Piece>,
+    /// Device frames that have come.
+    device_frames: u64,
+    /// Device frames that have left `pending`.
+    fed_frames: u64,
+    /// In device frames.
+    horizon_frame: u64,
+    /// In device frames: where, how many, why.
+    gaps: Vec<(u64, u64, GapCause)>,
+    /// `None` at equal rates.
+    resampler: Option<Resampler>,
+    /// What the resampler has made and is not in `bytes` yet.
+    resampled: Vec<f32>,
+    /// What is not in the file yet.
+    bytes: Vec<u8>,
+    /// Frames that have gone into `bytes`.
+    made_frames: u64,
+    file: State,
+    synced_frames: u64,
+    published_frames: u64,
+}
+
+enum Piece {
+    Audio(Vec<f32>),
+    Zeros(u64),
+}
+
+enum State {
+    Growing(Box<(SampleFile, Digest)>),
+    /// Nothing more is written.
+    Failed { finished: Option<Finished>, error: StoreError },
+}
+
+impl Recording {
+    /// Creates the file. That it cannot be is told like every other failure, by [`Recording::has_failed`].
+    pub fn open(ticket: Ticket, start_frame: u64) -> Recording {
+        let spec = ticket.spec;
+        let started_at = ticket.anchor.time_of(start_frame, ticket.device_rate);
+        let started = Offset::UTC.to_datetime(started_at);
+        let metadata = Metadata { started: Some(started), ..ticket.metadata.clone() };
+        let file = match SampleFile::create(&ticket.path, spec, &metadata) {
+            Ok(file) => State::Growing(Box::new((file, Digest::new(spec.frame_bytes())))),
+            Err(e) => State::Failed { finished: None, error: StoreError::io("creating the recording", &e) },
+        };
+        ticket.growth.send_replace(Growth { committed_frames: 0, phase: Phase::Recording { started_at } });
+        let resampled = ticket.device_rate != spec.rate;
+        Recording {
+            resampler: resampled.then(|| Resampler::new(ticket.device_rate, spec.rate, usize::from(spec.channels))),
+            ticket,
+            started_at,
+            pending: VecDeque::new(),
+            device_frames: 0,
+            fed_frames: 0,
+            horizon_frame: 0,
+            gaps: Vec::new(),
+            resampled: Vec::new(),
+            bytes: Vec::new(),
+            made_frames: 0,
+            file,
+            synced_frames: 0,
+            published_frames: 0,
+        }
+    }
+
+    /// Whether nothing more can be written.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.file, State::Failed { .. })
+    }
+
+    /// The next frames have come; what lies before `horizon_frame` is settled.
+    pub fn audio(&mut self, first_frame: u64, horizon_frame: u64, samples: &[f32]) {
+        self.gap_until(first_frame, GapCause::Storage);
+        self.horizon_frame = self.horizon_frame.max(horizon_frame);
+        self.commit(self.horizon_frame);
+        let channels = usize::from(self.ticket.spec.channels);
+        let settled = if self.pending.is_empty() { self.horizon_frame.saturating_sub(self.device_frames) } else { 0 };
+        self.device_frames += (samples.len() / channels) as u64;
+        // What is settled goes straight on; only the rest is copied, so that the block can go back at once.
+        let (settled, open) = samples.split_at((settled as usize).min(samples.len() / channels) * channels);
+        self.fed_frames += (settled.len() / channels) as u64;
+        self.feed(settled);
+        if !open.is_empty() && !self.has_failed() {
+            self.pending.push_back(Piece::Audio(open.to_vec()));
+        }
+    }
+
+    /// Device frames are missing up to `end_frame`: zeros stand for them.
+    pub fn gap_until(&mut self, end_frame: u64, cause: GapCause) {
+        let frames = end_frame.saturating_sub(self.device_frames);
+        if frames == 0 {
+            return;
+        }
+        match self.gaps.last_mut() {
+            Some((at, before, same)) if *same == cause && *at + *before == self.device_frames => *before += frames,
+            _ => self.gaps.push((self.device_frames, frames, cause)),
+        }
+        self.device_frames += frames;
+        if !self.has_failed() {
+            self.pending.push_back(Piece::Zeros(frames));
+        }
+    }
+
+    /// The file may be cut at this device frame later.
+    pub fn mark(&mut self, at_frame: u64) {
+        let frame = self.frame_of(at_frame);
+        if let State::Growing(growing) = &mut self.file {
+            growing.1.mark(frame);
+        }
+    }
+
+    /// Writes what is settled, syncs it when it is time, and tells readers.
+    pub fn flush(&mut self) {
+        self.write();
+        let State::Growing(growing) = &self.file else { return };
+        let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
+        let synced = if every > 0 && frames - self.synced_frames >= every {
+            self.synced_frames = frames;
+            growing.0.sync()
+        } else {
+            Ok(())
+        };
+        if frames > self.published_frames {
+            self.published_frames = frames;
+            let phase = Phase::Recording { started_at: self.started_at };
+            self.ticket.growth.send_replace(Growth { committed_frames: frames, phase });
+        }
+        if let Err(e) = synced {
+            self.fail(StoreError::io("syncing the recording", &e));
+        }
+    }
+
+    /// It has ended: the file is finished, or removed where no audio is kept; then everybody is told.
+    pub fn end(mut self, end: pipeline::Outcome) {
+        let at_frame = end.ending.at_frame;
+        let frames = self.frame_of(at_frame);
+        let keep = end.ending.reason != Reason::InitialSilence;
+        if keep {
+            self.complete(at_frame, frames);
+        }
+        let recorded = |file: Finished, gaps: Vec<Gap>, started_at: Timestamp| {
+            let lost = gaps.iter().filter(|gap| gap.cause != GapCause::Muted);
+            Recorded { lost_frames: lost.map(|gap| gap.frames).sum(), file, started_at, gaps }
+        };
+        let (recording, error) = match (self.file, keep) {
+            (State::Growing(growing), true) => {
+                let (file, error) = close(*growing, frames);
+                let gaps = converted(&self.gaps, &self.ticket, file.frames);
+                (Some(recorded(file, gaps, self.started_at)), error)
+            }
+            (State::Growing(growing), false) => (None, growing.0.discard().err()),
+            (State::Failed { finished, error }, _) => {
+                let file = finished.map(|file| {
+                    let gaps = converted(&self.gaps, &self.ticket, file.frames);
+                    recorded(file, gaps, self.started_at)
+                });
+                (file, Some(error))
+            }
+        };
+        let committed_frames = recording.as_ref().map_or(0, |recording| recording.file.frames);
+        let outcome = Outcome::new(end, &self.ticket, recording, error);
+        self.ticket.growth.send_replace(Growth { committed_frames, phase: Phase::Ended(Arc::new(outcome)) });
+    }
+
+    /// Brings everything before device frame `at_frame`, where the recording ends with `frames`, into the file.
+    fn complete(&mut self, at_frame: u64, frames: u64) {
+        self.gap_until(at_frame, GapCause::Storage);
+        self.commit(at_frame);
+        if self.made_frames < frames
+            && let Some(resampler) = &mut self.resampler
+        {
+            resampler.finish(self.fed_frames.max(at_frame), &mut self.resampled);
+            self.quantise_resampled();
+        }
+        self.write();
+    }
+
+    /// Passes on what waits before this device frame.
+    fn commit(&mut self, until_frame: u64) {
+        let channels = usize::from(self.ticket.spec.channels);
+        while until_frame > self.fed_frames
+            && let Some(piece) = self.pending.pop_front()
+        {
+            let most = until_frame - self.fed_frames;
+            let (fed, rest) = match piece {
+                Piece::Audio(mut samples) => {
+                    let rest = samples.split_off(samples.len().min(most as usize * channels));
+                    self.feed(&samples);
+                    ((samples.len() / channels) as u64, (!rest.is_empty()).then_some(Piece::Audio(rest)))
+                }
+                Piece::Zeros(frames) => {
+                    let fed = frames.min(most);
+                    let mut samples = fed as usize * channels;
+                    while samples > 0 && !self.has_failed() {
+                        let piece = samples.min(ZEROS.len() / channels * channels);
+                        self.feed(&ZEROS[..piece]);
+                        samples -= piece;
+                    }
+                    (fed, (frames > fed).then_some(Piece::Zeros(frames - fed)))
+                }
+            };
+            self.fed_frames += fed;
+            if let Some(rest) = rest {
+                self.pending.push_front(rest);
+            }
+        }
+    }
+
+    fn feed(&mut self, samples: &[f32]) {
+        if self.has_failed() || samples.is_empty() {
+            return;
+        }
+        match &mut self.resampler {
+            Some(resampler) => {
+                resampler.process(samples, &mut self.resampled);
+                self.quantise_resampled();
+            }
+            None => {
+                self.made_frames += (samples.len() / usize::from(self.ticket.spec.channels)) as u64;
+                quantise(self.ticket.spec.format, samples, &mut self.bytes);
+            }
+        }
+        if self.bytes.len() >= PIECE_BYTES {
+            self.write();
+        }
+    }
+
+    fn quantise_resampled(&mut self) {
+        self.made_frames += (self.resampled.len() / usize::from(self.ticket.spec.channels)) as u64;
+        quantise(self.ticket.spec.format, &self.resampled, &mut self.bytes);
+        self.resampled.clear();
+    }
+
+    fn write(&mut self) {
+        let State::Growing(growing) = &mut self.file else { return };
+        if self.bytes.is_empty() {
+            return;
+        }
+        let (file, digest) = &mut **growing;
+        let (frame_bytes, ceiling) = (self.ticket.spec.frame_bytes(), self.ticket.ceiling_bytes);
+        let room = (ceiling / frame_bytes).saturating_sub(file.frames()) * frame_bytes;
+        let fits = &self.bytes[..self.bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+        let written = file.append(fits);
+        if written.is_ok() {
+            digest.update(fits);
+        }
+        let too_long = fits.len() < self.bytes.len();
+        self.bytes.clear();
+        match written {
+            Err(e) => self.fail(StoreError::io("writing the recording", &e)),
+            Ok(()) if too_long => self.fail(StoreError::too_long(ceiling)),
+            Ok(()) => {}
+        }
+    }
+
+    /// Finishes the file with what is in it.
+    fn fail(&mut self, error: StoreError) {
+        self.pending = VecDeque::new();
+        self.bytes = Vec::new();
+        let failed = State::Failed { finished: None, error };
+        if let State::Growing(growing) = std::mem::replace(&mut self.file, failed)
+            && let State::Failed { finished, .. } = &mut self.file
+        {
+            let frames = growing.0.frames();
+            *finished = Some(close(*growing, frames).0);
+        }
+    }
+
+    /// Where the recording's frame lies at which a device frame is.
+    fn frame_of(&self, device_frame: u64) -> u64 {
+        self.ticket.device_rate.convert(device_frame, self.ticket.spec.rate)
+    }
+}
+
+/// Finishes a file after `frames`, or after what it has if that is less.
+fn close((file, digest): (SampleFile, Digest), frames: u64) -> (Finished, Option<StoreError>) {
+    let frames = frames.min(file.frames());
+    let sha = match digest.at(frames) {
+        Some(sha) => Ok(sha),
+        None => file.hash(frames),
+    };
+    let spec = file.spec();
+    let (bytes, error) = file.finish(frames);
+    let (sha256, error) = match sha {
+        Ok(sha) => (hex(sha), error),
+        Err(e) => (String::new(), error.or(Some(StoreError::io("reading the recording", &e)))),
+    };
+    (Finished { frames, rate: spec.rate, channels: spec.channels, bytes, sha256 }, error)
+}
+
+/// Gaps at the recording's rate, as far as they lie in its `frames`.
+fn converted(gaps: &[(u64, u64, GapCause)], ticket: &Ticket, frames: u64) -> Vec<Gap> {
+    let frame_of = |device_frame| ticket.device_rate.convert(device_frame, ticket.spec.rate).min(frames);
+    gaps.iter()
+        .map(|&(at, count, cause)| Gap { at: frame_of(at), frames: frame_of(at + count) - frame_of(at), cause })
+        .filter(|gap| gap.frames > 0)
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+pub(super) mod tests;
