@@ -3,6 +3,7 @@
 //! Belongs here: arguments, what a terminal shows, exit codes. Does not: anything the daemon needs (`control`, `api`).
 
 mod detect;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -31,12 +32,14 @@ struct Arguments {
 enum Command {
     /// Find every DTMF tone (and, if asked, speech) in WAV files
     Detect(detect::Detect),
+    Replay(replay::Replay),
 }
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Detect(detect) => detect.run(),
+        Command::Replay(r) => r.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,4 +3,5 @@
 #![forbid(unsafe_code)]
 
 mod chunking;
+mod live;
 mod sound;
