@@ -147,7 +147,7 @@ fn each_lie_is_named() {
 
 #[test]
 fn reading_in_any_pieces_and_from_any_frame_gives_the_same_samples() {
-    let data: Vec<u8> = (0..3 * 2 * 70_000u32).map(|n| (n * 7_919 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..3 * 2 * 70_000u32).map(|n| ((n * 7_919) >> 3) as u8).collect();
     let file = riff(b"RIFF", &[(b"fmt ", &fmt(1, 2, 8_000, 6, 24), 16), (b"data", &data, data.len() as u32)], true);
     let mut reader = open(file).unwrap();
     let whole = all(&mut reader);
@@ -217,6 +217,7 @@ fn what_sox_writes_is_read() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
 #[ignore = "a measurement: cargo test --release --lib wav::read -- --ignored --nocapture"]
 fn an_hour_of_48_khz_mono_takes_about_a_tenth_of_a_second() {
     let mut file = tempfile::tempfile().unwrap();

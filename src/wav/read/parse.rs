@@ -149,7 +149,7 @@ fn chunk<R: Read + Seek>(source: &mut R, at: u64, file_bytes: u64) -> Result<Opt
 /// Where the chunk after one that ends at `end` begins. Odd chunks are padded to an even place; some writers forget it,
 /// which shows in that a name stands where the pad byte should be.
 fn next<R: Read + Seek>(source: &mut R, end: u64, file_bytes: u64) -> Result<u64, WavError> {
-    if end % 2 == 0 {
+    if end.is_multiple_of(2) {
         return Ok(end);
     }
     let forgot = chunk(source, end, file_bytes)?.is_some_and(|(id, _)| id.iter().all(|b| (b' '..=b'~').contains(b)));
