@@ -70,11 +70,6 @@ impl Desk {
         self.commands.try_send(Command::Begin(recorder)).map_err(|_| "too many requests wait for this source".to_owned())
     }
 
-    /// Whether anyone still hears what it is told.
-    pub fn is_running(&self) -> bool {
-        !self.commands.is_disconnected()
-    }
-
     /// Ends a recording with the next frame captured.
     pub fn cancel(&self, key: RecordingKey) {
         // Blocking is right here: a cancel must not get lost, and the pipeline empties the channel every few ms.

@@ -201,7 +201,7 @@ pub struct Line {
     microphone: Arc<Microphone>,
     playback: Option<Playback>,
     /// Recordings of a `pace=fast` file, each with a chain of its own.
-    flat: Mutex<Vec<(RecordingKey, Desk)>>,
+    flat: Mutex<Vec<(Running, Desk)>>,
 }
 
 impl Line {
@@ -328,11 +328,12 @@ impl Line {
         let growth = self.begin(chain.desk(), key, Start::At(0), ask)?;
         let desk = chain.desk().clone();
         let mut flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
-        flat.retain(|(_, desk)| desk.is_running());
-        flat.push((key, desk));
+        flat.retain(|(running, _)| running.growth.borrow().outcome().is_none());
+        flat.push((Running { key, growth: growth.clone() }, desk));
         let watched = growth.clone();
         let spawned = std::thread::Builder::new().name("replay".into()).spawn(move || {
-            while watched.borrow().outcome().is_none() {
+            // Whoever asked keeps a receiver, so the sender's end is the recording's end.
+            while watched.borrow().outcome().is_none() && watched.has_changed().is_ok() {
                 chain.turn();
             }
         });
@@ -343,7 +344,7 @@ impl Line {
     /// Ends a recording with the next frame captured; its growth tells when it has ended.
     pub fn cancel(&self, key: RecordingKey) {
         let flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, desk)) = flat.iter().find(|(of, _)| *of == key) {
+        if let Some((_, desk)) = flat.iter().find(|(running, _)| running.key == key) {
             desk.cancel(key);
         } else if let Ok(desk) = self.microphone.desk() {
             desk.cancel(key);

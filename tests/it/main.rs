@@ -1,0 +1,6 @@
+//! The program as its users meet it: one binary of tests over real files, real HTTP, real sound.
+
+#![forbid(unsafe_code)]
+
+mod chunking;
+mod sound;
