@@ -43,8 +43,7 @@ enum Samples {
 impl SampleFile {
     /// Creates the file with its header; it must not exist.
     pub fn create(path: &Path, spec: Spec, metadata: &Metadata) -> io::Result<SampleFile> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part_of(path))?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part_of(path))?;
         file.write_all(&header::header(spec, metadata, Length::Frames(0)))?;
         SampleFile::append_to(file, path, spec)
     }

@@ -59,7 +59,10 @@ enum Piece {
 enum State {
     Growing(Box<(SampleFile, Digest)>),
     /// Nothing more is written.
-    Failed { finished: Option<Finished>, error: StoreError },
+    Failed {
+        finished: Option<Finished>,
+        error: StoreError,
+    },
 }
 
 impl Recording {

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn what_is_beyond_full_scale_or_no_number_is_bounded() {
-        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0, -1.0, 1e30, -1.5, 0.4 / 32_768.0, 0.6 / 32_768.0, 1e-40];
+        let odd =
+            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0, -1.0, 1e30, -1.5, 0.4 / 32_768.0, 0.6 / 32_768.0, 1e-40];
         let n16 = bytes(SampleFormat::S16, &odd);
         let n16: Vec<i16> = n16.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
         assert_eq!(n16, [0, 32_767, -32_768, 32_767, -32_768, 32_767, -32_768, 0, 1, 0]);

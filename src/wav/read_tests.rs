@@ -80,8 +80,12 @@ fn samples_of_every_size_become_the_exact_fraction_of_full_scale() {
 #[test]
 fn odd_chunks_are_skipped_with_and_without_their_pad_byte() {
     for pad in [true, false] {
-        let chunks: [(&[u8; 4], &[u8], u32); 4] =
-            [(b"LIST", b"abc", 3), (b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16), (b"note", b"x", 1), (b"data", &[1, 0, 2, 0], 4)];
+        let chunks: [(&[u8; 4], &[u8], u32); 4] = [
+            (b"LIST", b"abc", 3),
+            (b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16),
+            (b"note", b"x", 1),
+            (b"data", &[1, 0, 2, 0], 4),
+        ];
         let mut reader = open(riff(b"RIFF", &chunks, pad)).unwrap();
         let mut samples = [0; 2];
         assert_eq!(reader.read_i16(&mut samples).unwrap(), 2);
@@ -101,7 +105,8 @@ fn a_size_that_is_unknown_or_too_large_means_to_the_end_of_the_file() {
 
 #[test]
 fn an_empty_wav_with_something_behind_it_is_empty() {
-    let chunks: [(&[u8; 4], &[u8], u32); 3] = [(b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16), (b"data", b"", 0), (b"LIST", b"abcd", 4)];
+    let chunks: [(&[u8; 4], &[u8], u32); 3] =
+        [(b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16), (b"data", b"", 0), (b"LIST", b"abcd", 4)];
     assert_eq!(open(riff(b"RIFF", &chunks, true)).unwrap().info().frames, 0);
 }
 

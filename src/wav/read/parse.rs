@@ -57,10 +57,16 @@ impl fmt::Display for WavError {
             WavError::NotWav { found } => write!(f, "not a WAV: it begins with \"{}\"", found.escape_ascii()),
             WavError::NoData => write!(f, "the WAV ends before its samples begin"),
             WavError::NoFormat => write!(f, "the WAV does not say the format of its samples before they begin"),
-            WavError::ShortFormat { bytes } => write!(f, "the WAV's format chunk has {bytes} bytes, it needs 16 (extensible: 40)"),
-            WavError::Codec { tag } => write!(f, "the WAV's samples are of format 0x{tag:04x}{}, only PCM and float are read", codec(*tag)),
+            WavError::ShortFormat { bytes } => {
+                write!(f, "the WAV's format chunk has {bytes} bytes, it needs 16 (extensible: 40)")
+            }
+            WavError::Codec { tag } => {
+                write!(f, "the WAV's samples are of format 0x{tag:04x}{}, only PCM and float are read", codec(*tag))
+            }
             WavError::Bits { bits, float: false } => write!(f, "the WAV's samples have {bits} bits, 1 to 32 are read"),
-            WavError::Bits { bits, float: true } => write!(f, "the WAV's float samples have {bits} bits, 32 and 64 are read"),
+            WavError::Bits { bits, float: true } => {
+                write!(f, "the WAV's float samples have {bits} bits, 32 and 64 are read")
+            }
             WavError::NoChannels => write!(f, "the WAV has no channels"),
             WavError::NoRate => write!(f, "the WAV has a sample rate of 0"),
             WavError::FrameBytes { found, expected } => {
