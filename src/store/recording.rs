@@ -59,7 +59,10 @@ enum Piece {
 enum State {
     Growing(Box<(SampleFile, Digest)>),
     /// Nothing more is written.
-    Failed { finished: Option<Finished>, error: StoreError },
+    Failed {
+        finished: Option<Finished>,
+        error: StoreError,
+    },
 }
 
 impl Recording {
@@ -142,7 +145,7 @@ impl Recording {
     /// Writes what is settled, syncs it when it is time, and tells readers.
     pub fn flush(&mut self) {
         self.write();
-        let State::Growing(growing) = &self.file else { return };
+        let State::Growing(growing) = &mut self.file else { return };
         let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
         let synced = if every > 0 && frames - self.synced_frames >= every {
             self.synced_frames = frames;
