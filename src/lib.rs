@@ -4,6 +4,8 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+#[cfg(feature = "device")]
+pub mod cards;
 pub mod clock;
 pub mod cli;
 pub mod control;

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "device")]
 pub mod device;
+#[cfg(feature = "device")]
+mod gaps;
 pub mod wav;
 
 use std::fmt;

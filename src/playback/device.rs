@@ -1,0 +1,216 @@
+//! Loudspeakers, through cpal.
+//!
+//! One thread a sound: it makes the samples, opens the device, waits until the last frame has left it, closes it. The
+//! callback copies from memory and counts; what is left in the device's buffers is known from cpal's time stamps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use cpal::traits::{DeviceTrait, StreamTrait};
+use cpal::{ErrorKind, FromSample, I24, SampleFormat, SizedSample, StreamConfig, U24};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::{Done, Score};
+use crate::cards::{self, Direction, Wanted};
+use crate::clock;
+use crate::units::Rate;
+
+/// So much is asked for at a time.
+const PERIOD_MS: u32 = 20;
+/// A device that does not open within this long does not open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A device that takes no frames for so long has died without a word.
+const STALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the thread looks how far the device is, and whether anyone still wants to hear it.
+const LOOK: Duration = Duration::from_millis(10);
+/// Time stamps of outputs are estimates: so much is waited on top of them, for a recording must not hear its own beep.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// Plays on a thread of its own and reports the end; stops when `done` is closed by whoever waited.
+pub fn play(name: &str, score: Score, done: Done) -> Result<(), String> {
+    let device = name.to_owned();
+    let run = move || {
+        let played = run(&device, score, &done).map_err(|words| format!("device:{device}: {words}"));
+        let _ = done.send(played);
+    };
+    let spawned = std::thread::Builder::new().name("playback".into()).spawn(run);
+    spawned.map(drop).map_err(|error| format!("device:{name}: no thread for it: {error}"))
+}
+
+/// What the callbacks tell.
+#[derive(Default)]
+struct Progress {
+    /// Callbacks so far.
+    calls: AtomicU64,
+    /// Set when the last frame was handed over; from then on `left_ns` is what it still takes.
+    ended: AtomicBool,
+    left_ns: AtomicU64,
+}
+
+fn run(name: &str, score: Score, done: &Done) -> Result<(), String> {
+    let words = |error: cpal::Error| error.to_string();
+    let device = cards::find(name, Direction::Output).map_err(|error| error.to_string())?;
+    let config = cards::choose(&device, Direction::Output, Wanted::default()).map_err(words)?;
+    let rate = Rate::new(config.sample_rate()).ok_or_else(|| format!("{} Hz is not served", config.sample_rate()))?;
+    let format = config.sample_format();
+    let samples: Arc<[f32]> = score(rate, usize::from(config.channels()))?.into();
+    let progress = Arc::new(Progress::default());
+    let (fail, failed) = bounded(1);
+    let ask = |buffer_size| {
+        let config = StreamConfig { buffer_size, ..config.config() };
+        let part = Part { samples: samples.clone(), progress: progress.clone(), fail: fail.clone(), rate };
+        part.build(&device, format, config)
+    };
+    let stream = match ask(cards::buffer(&config, PERIOD_MS)) {
+        Err(error) if error.kind() == ErrorKind::UnsupportedConfig => ask(cpal::BufferSize::Default),
+        built => built,
+    };
+    let stream = stream.map_err(words)?;
+    stream.play().map_err(words)?;
+    wait(&progress, &failed, done)
+}
+
+/// Until the last frame has left the device, or it fails, or nobody wants to hear it any more.
+fn wait(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Result<(), String> {
+    let (mut calls, mut moved) = (0, clock::now());
+    while !done.is_closed() {
+        match failed.recv_timeout(LOOK) {
+            Ok(error) => return Err(error.to_string()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err("its stream is gone".to_owned()),
+        }
+        let now_calls = progress.calls.load(Ordering::Relaxed);
+        if now_calls != calls {
+            (calls, moved) = (now_calls, clock::now());
+        }
+        if progress.ended.load(Ordering::Acquire) {
+            return drain(progress, failed, done);
+        }
+        if moved.elapsed() > STALL_TIMEOUT {
+            return Err(format!("it took no frames for {} s", STALL_TIMEOUT.as_secs()));
+        }
+    }
+    Ok(())
+}
+
+/// The last frame is in the device's buffers: until it has left them.
+fn drain(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Result<(), String> {
+    let until = clock::now() + Duration::from_nanos(progress.left_ns.load(Ordering::Relaxed)) + MARGIN;
+    loop {
+        let left = until.saturating_duration_since(clock::now());
+        if left.is_zero() || done.is_closed() {
+            return Ok(());
+        }
+        if let Ok(error) = failed.recv_timeout(left.min(LOOK)) {
+            return Err(error.to_string());
+        }
+    }
+}
+
+/// A sound on its way into one stream.
+struct Part {
+    samples: Arc<[f32]>,
+    progress: Arc<Progress>,
+    fail: Sender<cpal::Error>,
+    rate: Rate,
+}
+
+impl Part {
+    fn build(self, device: &cpal::Device, format: SampleFormat, config: StreamConfig) -> Result<cpal::Stream, cpal::Error> {
+        match format {
+            SampleFormat::I8 => self.build_as::<i8>(device, config),
+            SampleFormat::I16 => self.build_as::<i16>(device, config),
+            SampleFormat::I24 => self.build_as::<I24>(device, config),
+            SampleFormat::I32 => self.build_as::<i32>(device, config),
+            SampleFormat::I64 => self.build_as::<i64>(device, config),
+            SampleFormat::U8 => self.build_as::<u8>(device, config),
+            SampleFormat::U16 => self.build_as::<u16>(device, config),
+            SampleFormat::U24 => self.build_as::<U24>(device, config),
+            SampleFormat::U32 => self.build_as::<u32>(device, config),
+            SampleFormat::U64 => self.build_as::<u64>(device, config),
+            SampleFormat::F32 => self.build_as::<f32>(device, config),
+            SampleFormat::F64 => self.build_as::<f64>(device, config),
+            other => {
+                let words = format!("samples of type {other} are not PCM");
+                Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, words))
+            }
+        }
+    }
+
+    fn build_as<T>(self, device: &cpal::Device, config: StreamConfig) -> Result<cpal::Stream, cpal::Error>
+    where
+        T: SizedSample + FromSample<f32> + Send + 'static,
+    {
+        let Part { samples, progress, fail, rate } = self;
+        let channels = usize::from(config.channels);
+        let samples = samples.iter().map(|sample| T::from_sample(*sample)).collect();
+        let mut feeder = Feeder { samples, next: 0, channels, rate, progress };
+        let complain = move |error: cpal::Error| {
+            // An underrun is heard, but the sound goes on.
+            if !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged) {
+                let _ = fail.try_send(error);
+            }
+        };
+        let feed = move |out: &mut [T], info: &cpal::OutputCallbackInfo| {
+            let stamp = info.timestamp();
+            feeder.fill(out, stamp.playback.duration_since(stamp.callback));
+        };
+        device.build_output_stream(config, feed, complain, Some(OPEN_TIMEOUT))
+    }
+}
+
+/// The callback's end: copies and counts.
+struct Feeder<T> {
+    samples: Box<[T]>,
+    next: usize,
+    channels: usize,
+    rate: Rate,
+    progress: Arc<Progress>,
+}
+
+impl<T: SizedSample> Feeder<T> {
+    /// `latency`: until the first frame of `out` leaves the device.
+    #[cfg_attr(feature = "rtsan", rtsan_standalone::nonblocking)]
+    fn fill(&mut self, out: &mut [T], latency: Duration) {
+        let rest = &self.samples[self.next..];
+        let now = rest.len().min(out.len());
+        out[..now].copy_from_slice(&rest[..now]);
+        out[now..].fill(T::EQUILIBRIUM);
+        self.next += now;
+        self.progress.calls.fetch_add(1, Ordering::Relaxed);
+        if self.next == self.samples.len() && !self.progress.ended.load(Ordering::Relaxed) {
+            let frames_ns = (now / self.channels) as u64 * 1_000_000_000 / u64::from(self.rate.hz());
+            self.progress.left_ns.store(latency.as_nanos() as u64 + frames_ns, Ordering::Relaxed);
+            self.progress.ended.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_known_from_the_last_frame_handed_over_and_the_devices_latency() {
+        let progress = Arc::new(Progress::default());
+        let (samples, channels) = (vec![7_i16; 200].into(), 2);
+        let mut feeder = Feeder { samples, next: 0, channels, rate: Rate::TELEPHONE, progress: progress.clone() };
+        let mut out = [1_i16; 160];
+        feeder.fill(&mut out, Duration::from_millis(30));
+        assert_eq!(out, [7; 160]);
+        assert!(!progress.ended.load(Ordering::Relaxed));
+        feeder.fill(&mut out, Duration::from_millis(30));
+        assert_eq!((&out[..40], &out[40..]), (&[7; 40][..], &[0; 120][..]));
+        assert!(progress.ended.load(Ordering::Relaxed));
+        assert_eq!(progress.left_ns.load(Ordering::Relaxed), 32_500_000, "20 frames at 8 kHz and 30 ms");
+        feeder.fill(&mut out, Duration::from_millis(90));
+        assert_eq!(progress.left_ns.load(Ordering::Relaxed), 32_500_000, "silence after it does not count");
+    }
+
+    #[tokio::test]
+    async fn a_loudspeaker_that_is_not_there_is_named() {
+        let playback = crate::playback::Playback::open("device:alsa:no-such-speaker").unwrap().unwrap();
+        assert!(playback.beep().await.unwrap_err().contains("no-such-speaker"));
+    }
+}
