@@ -81,6 +81,8 @@ async fn real_time_and_flat_out_give_the_same_ending_and_the_same_samples() {
         let (flat, flat_path) = record(&wav, Pace::Fast, folder.path(), rate, tones).await;
         assert_eq!(live.ending, flat.ending, "{name}");
         assert_eq!(live.ending.reason, reason, "{name}");
+        assert_eq!(live.second_opinion, flat.second_opinion, "{name}");
+        assert_eq!(live.second_opinion.is_some(), reason == Reason::StopTone, "{name}");
         let (live, flat) = (live.recording.unwrap(), flat.recording.unwrap());
         assert_eq!(live.file, flat.file, "{name}");
         assert_eq!(live.gaps, [], "{name}");
