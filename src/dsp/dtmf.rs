@@ -104,7 +104,7 @@ impl Dtmf {
 
     /// Every key reported from now on has its onset at this frame or later. Never falls.
     pub fn settled_frame(&self) -> u64 {
-        self.hearing.settled
+        self.hearing.settled_frame()
     }
 }
 
@@ -122,7 +122,7 @@ struct Down {
 }
 
 /// The detector behind the decimator. Sample indices are those of the decimated signal.
-struct Hearing {
+pub(super) struct Hearing {
     config: DtmfConfig,
     hz: f64,
     hop: usize,
@@ -154,7 +154,7 @@ struct Hearing {
 }
 
 impl Hearing {
-    fn new(hz: f64, decimator: &Decimator, config: &DtmfConfig) -> Hearing {
+    pub fn new(hz: f64, decimator: &Decimator, config: &DtmfConfig) -> Hearing {
         let hop = (hz / HOPS_HZ).round() as usize;
         let band = BandPass::new(hz);
         let bank = Bank::new(hz, hop);
@@ -189,7 +189,11 @@ impl Hearing {
         }
     }
 
-    fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(DtmfEvent)) {
+    pub fn settled_frame(&self) -> u64 {
+        self.settled
+    }
+
+    pub fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(DtmfEvent)) {
         self.heard.extend(samples.len()).copy_from_slice(samples);
         while self.heard.end() >= self.next_hop {
             self.hear_hop(report);
@@ -276,7 +280,7 @@ impl Hearing {
     }
 
     /// Reports the end of the key that is down, at `latest` if it is still heard.
-    fn release(&mut self, latest: u64, report: &mut impl FnMut(DtmfEvent)) {
+    pub fn release(&mut self, latest: u64, report: &mut impl FnMut(DtmfEvent)) {
         if let Some(down) = self.down.take() {
             let end_frame = down.end.unwrap_or(latest).min(latest);
             self.previous = Some((down.key, self.next_hop));
@@ -389,7 +393,7 @@ impl Hearing {
     }
 
     /// Goes on at sample `next`, which is the first at or after device frame `position`.
-    fn restart(&mut self, next: u64, position: u64) {
+    pub fn restart(&mut self, next: u64, position: u64) {
         self.heard.restart(next);
         self.next_hop = (next + 1).next_multiple_of(self.hop as u64);
         self.tones.restart(self.next_hop - self.hop as u64);
