@@ -10,6 +10,7 @@ mod fit;
 mod floor;
 mod goertzel;
 pub mod level;
+pub mod resample;
 pub mod silence;
 mod tape;
 pub mod tone;
