@@ -366,3 +366,7 @@ fn fluctuation(block: &[f32], trend: &[[f32; 3]]) -> f32 {
     // Rounding leaves a millionth of what is taken away: −60 dB below a DC offset.
     (squares.iter().sum::<f32>() - slow).max(0.0)
 }
+
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod tests;

@@ -108,7 +108,8 @@ pub fn room(audio: &mut [f32], hz: f64, rt60: f64, rng: &mut Rng) {
     let mut taps: Vec<(usize, f64)> = Vec::new();
     let mut t = 0.002;
     while t < rt60 * 0.8 {
-        let level = 0.35 * 10f64.powf(-3.0 * t / rt60) * rng.normal();
+        // About 7 dB less reverberation than direct sound.
+        let level = 0.12 * 10f64.powf(-3.0 * t / rt60) * rng.normal();
         taps.push(((t * hz) as usize, level));
         t += rng.range(0.0005, 0.0035);
     }
