@@ -3,4 +3,6 @@
 #![forbid(unsafe_code)]
 
 mod chunking;
+#[cfg(feature = "device")]
+mod device;
 mod sound;
