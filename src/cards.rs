@@ -293,10 +293,10 @@ fn opens(device: &cpal::Device, direction: Direction) -> Result<String, cpal::Er
     let config = choose(device, direction, Wanted::default())?;
     let timeout = Some(std::time::Duration::from_secs(2));
     let (stream, format) = (config.config(), config.sample_format());
-    match direction {
+    drop(match direction {
         Direction::Input => device.build_input_stream_raw(stream, format, |_, _| {}, |_| {}, timeout)?,
         Direction::Output => device.build_output_stream_raw(stream, format, |_, _| {}, |_| {}, timeout)?,
-    };
+    });
     Ok(format!("{} Hz, {} channels, {format}", config.sample_rate(), config.channels()))
 }
 

@@ -3,7 +3,8 @@
 //! Belongs here: arguments, what a terminal shows, exit codes. Does not: anything the daemon needs (`control`, `api`).
 
 mod detect;
-mod replay;
+#[cfg(feature = "device")]
+mod devices;
 
 use std::process::ExitCode;
 
@@ -32,14 +33,17 @@ struct Arguments {
 enum Command {
     /// Find every DTMF tone (and, if asked, speech) in WAV files
     Detect(detect::Detect),
-    Replay(replay::Replay),
+    /// List what can be recorded from and played to
+    #[cfg(feature = "device")]
+    Devices(devices::Devices),
 }
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Detect(detect) => detect.run(),
-        Command::Replay(r) => r.run(),
+        #[cfg(feature = "device")]
+        Command::Devices(devices) => devices.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,4 +4,6 @@
 
 mod chunking;
 mod live;
+#[cfg(feature = "device")]
+mod device;
 mod sound;

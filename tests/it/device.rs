@@ -1,0 +1,242 @@
+//! Sound through a real sound server: what is played into a microphone comes back from it, sample for sample.
+//!
+//! Each test starts a virtual card (`scripts/virtual-card.sh`) and runs its inner half in a process of its own, whose
+//! environment names that card. Without PulseAudio they say so and pass, unless `TONEARM_TEST_CARD=required`, which
+//! `make test` sets after it has installed it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tonearm::capture::device::{Device, open_with};
+use tonearm::cards::Wanted;
+use tonearm::playback::{Playback, beep};
+use tonearm::record::GapCause;
+use tonearm::rt::ring::{Gap, Read};
+
+/// What the card runs at; a test that plays this rate hears it bit for bit.
+const HZ: u32 = 48_000;
+const CHANNELS: usize = 2;
+/// The folder of the card, for the inner half.
+const CARD: &str = "TONEARM_TEST_CARD_DIR";
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/virtual-card.sh")
+}
+
+/// A card of our own, stopped at the end.
+struct Card(tempfile::TempDir);
+
+impl Card {
+    fn start() -> Option<Card> {
+        let there = Command::new("pulseaudio").arg("--version").stdout(Stdio::null()).status().is_ok();
+        if !there {
+            let required = std::env::var("TONEARM_TEST_CARD").is_ok_and(|value| value == "required");
+            assert!(!required, "PulseAudio is not installed");
+            eprintln!("skipped: PulseAudio is not installed; `make test` installs it");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Command::new(script()).arg("start").arg(folder.path()).status().unwrap().success());
+        Some(Card(folder))
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        let _ = Command::new(script()).arg("stop").arg(self.0.path()).status();
+    }
+}
+
+/// Runs an inner half where the card is the only one.
+fn with_card(inner: &str) {
+    // One at a time: a player that is late because of its neighbours would be taken for a loss.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(card) = Card::start() else { return };
+    let folder = card.0.path();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("device::{inner}"), "--ignored", "--nocapture"])
+        .env("PULSE_SERVER", format!("unix:{}", folder.join("native").display()))
+        .env("ALSA_CONFIG_PATH", folder.join("asound.conf"))
+        .env(CARD, folder)
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && words.contains("1 passed"), "{words}");
+}
+
+fn folder() -> PathBuf {
+    std::env::var_os(CARD).expect("run by its outer half").into()
+}
+
+/// Everything that comes from a microphone.
+struct Heard {
+    samples: Vec<f32>,
+    gaps: Vec<Gap>,
+}
+
+impl Heard {
+    fn frames(&self) -> u64 {
+        (self.samples.len() / CHANNELS) as u64 + self.gaps.iter().map(|gap| gap.frames).sum::<u64>()
+    }
+
+    /// Listens until `enough`, for 20 s at the most.
+    fn listen(&mut self, device: &mut Device, mut enough: impl FnMut(&Heard) -> bool) {
+        let began = now();
+        let mut block = vec![0.0; 4_800 * CHANNELS];
+        while !enough(self) {
+            assert!(began.elapsed() < Duration::from_secs(20), "heard {} frames in 20 s", self.frames());
+            match device.consumer.read(&mut block) {
+                Read::Frames(frames) => self.samples.extend(&block[..frames * CHANNELS]),
+                Read::Gap(gap) => self.gaps.push(gap),
+                Read::Nothing => nap(),
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a sound server runs in real time")]
+fn nap() {
+    std::thread::sleep(Duration::from_millis(5));
+}
+
+#[expect(clippy::disallowed_methods, reason = "a sound server runs in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Three seconds of noise in which no frame is like another; the first and the last are not silent.
+fn noise() -> Vec<i16> {
+    let mut state = 22_695_477_u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 16) as i16) | 1
+    });
+    noise.take(3 * HZ as usize * CHANNELS).collect()
+}
+
+fn write(path: &Path, samples: &[i16]) {
+    let spec = hound::WavSpec {
+        channels: CHANNELS as u16,
+        sample_rate: HZ,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    writer.finalize().unwrap();
+}
+
+fn play(path: &Path) -> Child {
+    Command::new("paplay").arg("--device=vspk").arg("--latency-msec=500").arg(path).spawn().unwrap()
+}
+
+fn comes_back_exactly(microphone: &str) {
+    let mut device = open_with(microphone, Wanted::default()).unwrap();
+    assert_eq!((device.rate.hz(), device.channels), (HZ, CHANNELS));
+    let mut heard = Heard { samples: Vec::new(), gaps: Vec::new() };
+    // The microphone runs before anything is played.
+    heard.listen(&mut device, |heard| heard.frames() > u64::from(HZ) / 10);
+    let (path, played) = (folder().join("noise.wav"), noise());
+    write(&path, &played);
+    let mut player = play(&path);
+    let mut first = None;
+    heard.listen(&mut device, |heard| {
+        first = first.or_else(|| heard.samples.iter().position(|sample| *sample != 0.0));
+        first.is_some_and(|first| heard.samples.len() - first >= played.len() + 9_600)
+    });
+    assert!(player.wait().unwrap().success());
+    assert_eq!(heard.gaps, []);
+    let first = first.unwrap();
+    assert_eq!(first % CHANNELS, 0);
+    for (index, sample) in played.iter().enumerate() {
+        let is = heard.samples[first + index];
+        assert_eq!(is * 32_768.0, f32::from(*sample), "sample {index} of {}", played.len());
+    }
+    assert!(heard.samples[first + played.len()..].iter().all(|sample| *sample == 0.0));
+    assert_eq!((device.health.xruns(), device.health.lost_frames(), device.health.errors()), (0, 0, 0));
+    eprintln!("{} frames through {microphone}, real-time thread: {}", played.len() / CHANNELS, device.health.is_real_time());
+}
+
+#[test]
+fn what_is_played_into_the_microphone_comes_back_sample_for_sample_through_pulseaudio() {
+    with_card("inner_pulse");
+}
+
+#[test]
+#[ignore = "run by its outer half"]
+fn inner_pulse() {
+    comes_back_exactly("pulse:vmic");
+}
+
+#[test]
+fn what_is_played_into_the_microphone_comes_back_sample_for_sample_through_alsa() {
+    with_card("inner_alsa");
+}
+
+#[test]
+#[ignore = "run by its outer half"]
+fn inner_alsa() {
+    comes_back_exactly("alsa:vmic");
+}
+
+#[test]
+fn a_beep_has_left_the_loudspeaker_when_it_is_said_to_have_ended() {
+    with_card("inner_beep");
+}
+
+#[test]
+#[ignore = "run by its outer half"]
+fn inner_beep() {
+    for output in ["device:pulse:vspk", "device:alsa:vspk"] {
+        let mut device = open_with("pulse:vmic", Wanted::default()).unwrap();
+        let mut heard = Heard { samples: Vec::new(), gaps: Vec::new() };
+        heard.listen(&mut device, |heard| heard.frames() > u64::from(HZ) / 10);
+        let playback = Playback::open(output).unwrap().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(playback.beep()).unwrap();
+        let ended_frame = device.captured.next_frame();
+        heard.listen(&mut device, |heard| heard.frames() > ended_frame + u64::from(HZ));
+        let first = heard.samples.iter().position(|sample| *sample != 0.0).unwrap() / CHANNELS;
+        let last = heard.samples.iter().rposition(|sample| *sample != 0.0).unwrap() / CHANNELS;
+        let lasts = beep(device.rate, 1).len();
+        assert!((last - first).abs_diff(lasts) < 100, "{output}: {first} to {last}, {lasts} expected");
+        assert!(last < ended_frame as usize, "{output}: until {last}, said to have ended at {ended_frame}");
+        assert!(ended_frame as usize - last < HZ as usize / 4, "{output}: {last}, {ended_frame}: too long after it");
+        eprintln!("{output}: the beep's last frame is {last}, its end was reported at {ended_frame}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_is_noticed_and_one_that_pauses_leaves_a_gap_of_that_length() {
+    with_card("inner_loss");
+}
+
+#[test]
+#[ignore = "run by its outer half"]
+fn inner_loss() {
+    let mut device = open_with("pulse:vmic", Wanted::default()).unwrap();
+    let mut heard = Heard { samples: Vec::new(), gaps: Vec::new() };
+    let pause = |on: &str| {
+        assert!(Command::new("pactl").args(["suspend-sink", "vspk", on]).status().unwrap().success());
+    };
+    heard.listen(&mut device, |heard| heard.frames() > u64::from(HZ));
+    pause("1");
+    let paused = now();
+    heard.listen(&mut device, |_| paused.elapsed() > Duration::from_millis(1_500));
+    pause("0");
+    let lasted = paused.elapsed().as_secs_f64();
+    heard.listen(&mut device, |heard| !heard.gaps.is_empty());
+    let gap = heard.gaps[0];
+    assert_eq!(gap.cause, GapCause::DeviceLost);
+    let off = gap.frames as f64 / f64::from(HZ) - lasted;
+    assert!(off.abs() < 0.1, "a pause of {lasted:.3} s became a gap of {} frames", gap.frames);
+    eprintln!("a pause of {lasted:.3} s became a gap of {} frames", gap.frames);
+    assert!(!device.health.is_dead());
+    assert!(Command::new(script()).arg("stop").arg(folder()).status().unwrap().success());
+    let died = now();
+    heard.listen(&mut device, |_| died.elapsed() > Duration::from_secs(3));
+    assert!(device.health.is_dead() && device.health.errors() > 0);
+}
