@@ -5,4 +5,6 @@
 mod chunking;
 #[cfg(feature = "device")]
 mod device;
+mod docs;
+mod layering;
 mod sound;
