@@ -1,8 +1,9 @@
 //! One channel's detectors, and what the one tells the other: a key's tone is neither speech nor silence.
 
-use super::dtmf::{Dtmf, DtmfConfig, DtmfEvent};
+use super::decimate::Decimator;
+use super::dtmf::{self, DtmfConfig, DtmfEvent};
 use super::level::Level;
-use super::silence::{Silence, SilenceConfig, SpeechEvent};
+use super::silence::{self, SilenceConfig, SpeechEvent};
 use super::tone::Tone;
 use crate::units::{self, Rate};
 
@@ -46,8 +47,10 @@ pub struct Meter {
 
 /// How one channel is heard.
 pub struct Ear {
-    dtmf: Dtmf,
-    silence: Silence,
+    /// One for both detectors.
+    decimator: Decimator,
+    dtmf: dtmf::Hearing,
+    silence: silence::Hearing,
     level: Level,
     last_voiced_frame: Option<u64>,
 }
@@ -55,25 +58,39 @@ pub struct Ear {
 impl Ear {
     /// An ear for a channel at `rate`.
     pub fn new(rate: Rate, dtmf: &DtmfConfig, silence: &SilenceConfig) -> Ear {
+        let (decimator, hz) = (Decimator::new(rate), Decimator::out_hz(rate));
         Ear {
-            dtmf: Dtmf::new(rate, dtmf),
-            silence: Silence::new(rate, silence),
+            dtmf: dtmf::Hearing::new(hz, &decimator, dtmf),
+            silence: silence::Hearing::new(hz, &decimator, silence),
+            decimator,
             level: Level::default(),
             last_voiced_frame: None,
         }
     }
 
+    /// Takes samples into the meter; apart from [`Ear::hear`], since it costs less on long pieces.
+    pub fn measure(&mut self, samples: &[f32]) {
+        self.level.add(samples);
+    }
+
     /// Hears the next samples (−1 … 1, any number of them).
     pub fn hear(&mut self, samples: &[f32], mut report: impl FnMut(Heard)) {
-        self.level.add(samples);
-        self.dtmf.feed(samples, |event| report(key(event, &mut self.silence)));
-        self.silence.feed(samples, |event| report(speech(event, &mut self.last_voiced_frame)));
+        let Ear { decimator, dtmf, silence, last_voiced_frame, .. } = self;
+        decimator.feed(samples, |samples| {
+            dtmf.feed(samples, &mut |event| report(key(event, silence)));
+            silence.feed(samples, &mut |event| report(speech(event, last_voiced_frame)));
+        });
     }
 
     /// Hears that frames are missing.
     pub fn lose(&mut self, frames: u64, mut report: impl FnMut(Heard)) {
-        self.dtmf.skip(frames, |event| report(key(event, &mut self.silence)));
-        self.silence.skip(frames, |event| report(speech(event, &mut self.last_voiced_frame)));
+        self.dtmf.release(self.decimator.position(), &mut |event| report(key(event, &mut self.silence)));
+        if self.silence.speaking() {
+            report(Heard::SpeechOff);
+        }
+        let next = self.decimator.skip(frames);
+        self.dtmf.restart(next, self.decimator.position());
+        self.silence.restart(next, self.decimator.position());
     }
 
     /// Every key still to be reported has its onset here or later.
@@ -110,7 +127,7 @@ impl Ear {
     }
 }
 
-fn key(event: DtmfEvent, silence: &mut Silence) -> Heard {
+fn key(event: DtmfEvent, silence: &mut silence::Hearing) -> Heard {
     match event {
         DtmfEvent::Pressed(tone) => {
             silence.key_down(tone.onset_frame);

@@ -94,32 +94,32 @@ impl Silence {
 
     /// Every frame reported as voiced from now on is this one or a later one. Never falls.
     pub fn settled_frame(&self) -> u64 {
-        self.hearing.settled
+        self.hearing.settled_frame()
     }
 
     /// Whether speech is on.
     pub fn speaking(&self) -> bool {
-        self.hearing.speaking
+        self.hearing.speaking()
     }
 
     /// The level of the last block, in dBFS.
     pub fn level_dbfs(&self) -> f32 {
-        self.hearing.levels[0]
+        self.hearing.level_dbfs()
     }
 
     /// The noise floor, in dBFS.
     pub fn floor_dbfs(&self) -> f32 {
-        self.hearing.floor.dbfs()
+        self.hearing.floor_dbfs()
     }
 
     /// The level above which speech begins, in dBFS.
     pub fn threshold_dbfs(&self) -> f32 {
-        self.hearing.thresholds().0
+        self.hearing.threshold_dbfs()
     }
 }
 
 /// The detector behind the decimator. Blocks are counted from frame 0; `block` is the next to be heard.
-struct Hearing {
+pub(super) struct Hearing {
     fixed: Option<f32>,
     /// Samples and device frames to a block.
     length: usize,
@@ -148,7 +148,7 @@ struct Hearing {
 }
 
 impl Hearing {
-    fn new(hz: f64, decimator: &Decimator, config: &SilenceConfig) -> Hearing {
+    pub fn new(hz: f64, decimator: &Decimator, config: &SilenceConfig) -> Hearing {
         let length = (hz / BLOCKS_HZ).round() as usize;
         Hearing {
             fixed: config.threshold_dbfs,
@@ -171,7 +171,27 @@ impl Hearing {
         }
     }
 
-    fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(SpeechEvent)) {
+    pub fn settled_frame(&self) -> u64 {
+        self.settled
+    }
+
+    pub fn speaking(&self) -> bool {
+        self.speaking
+    }
+
+    pub fn level_dbfs(&self) -> f32 {
+        self.levels[0]
+    }
+
+    pub fn floor_dbfs(&self) -> f32 {
+        self.floor.dbfs()
+    }
+
+    pub fn threshold_dbfs(&self) -> f32 {
+        self.thresholds().0
+    }
+
+    pub fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(SpeechEvent)) {
         for samples in samples.chunks(self.length) {
             self.heard.extend(samples.len()).copy_from_slice(samples);
             let end = (self.block + 1) * self.length as u64;
@@ -271,7 +291,7 @@ impl Hearing {
         0
     }
 
-    fn key_down(&mut self, onset_frame: u64) {
+    pub fn key_down(&mut self, onset_frame: u64) {
         self.key = true;
         // Voiced blocks since the onset are no candidates; bit 0 is the block before the last.
         let onset = onset_frame / self.frames;
@@ -279,7 +299,7 @@ impl Hearing {
         self.voiced = if since >= 32 { 0 } else { self.voiced >> since << since };
     }
 
-    fn key_up(&mut self, end_frame: u64) {
+    pub fn key_up(&mut self, end_frame: u64) {
         if !self.key {
             return;
         }
@@ -292,7 +312,7 @@ impl Hearing {
         }
     }
 
-    fn restart(&mut self, next: u64, position: u64) {
+    pub fn restart(&mut self, next: u64, position: u64) {
         self.heard.restart(next);
         self.block = next.div_ceil(self.length as u64);
         self.levels = [SILENT_DBFS; LATE + 2];
@@ -346,3 +366,7 @@ fn fluctuation(block: &[f32], trend: &[[f32; 3]]) -> f32 {
     // Rounding leaves a millionth of what is taken away: −60 dB below a DC offset.
     (squares.iter().sum::<f32>() - slow).max(0.0)
 }
+
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod tests;

@@ -237,8 +237,12 @@ impl<T> Pipeline<T> {
 
     /// Hears interleaved frames of all the device's channels, at most `most_frames` of them.
     pub fn hear(&mut self, interleaved: &[f32], outlet: &mut impl Outlet<T>) {
+        let start_frame = self.history.end_frame();
         self.history.push(interleaved);
         let end_frame = self.history.end_frame();
+        for (channel, ear) in &mut self.ears {
+            self.history.slices(*channel, start_frame..end_frame).for_each(|samples| ear.measure(samples));
+        }
         self.hear_ticks(end_frame - end_frame % self.tick_frames, outlet);
         self.send_audio(outlet);
     }

@@ -98,6 +98,8 @@ pub struct Recorder<T> {
     /// The device's frames before this one are with the writer.
     sent_frame: u64,
     block: Option<Block>,
+    /// The last horizon that the writer was told.
+    horizon_frame: u64,
     /// The key that is down, and on which of its channels.
     key_down: Option<(Key, Channels)>,
     /// A key that may begin a stop tone, not yet told to the writer.
@@ -118,6 +120,7 @@ impl<T> Recorder<T> {
             outcome: None,
             sent_frame: 0,
             block: None,
+            horizon_frame: 0,
             key_down: None,
             mark_frame: None,
             announced: false,
@@ -270,7 +273,9 @@ impl<T> Recorder<T> {
             return true;
         }
         let end_frame = match self.outcome {
-            Some(outcome) => start + outcome.ending.at_frame,
+            // The stop tone itself goes along, beyond the horizon: the writer measures it once more.
+            Some(Outcome { ending, .. }) if ending.reason == Reason::StopTone => start + ending.decided_at_frame + 1,
+            Some(Outcome { ending, .. }) => start + ending.at_frame,
             None => heard_frame,
         };
         let lost_until = history.start_frame().min(end_frame);
@@ -333,10 +338,13 @@ impl<T> Recorder<T> {
 
     fn flush<O: Outlet<T>>(&mut self, outlet: &mut O) {
         if let Some(mut block) = self.block.take() {
-            block.horizon_frame = match self.outcome {
+            let horizon_frame = match self.outcome {
                 Some(outcome) => outcome.ending.at_frame,
                 None => self.machine.horizon_frame(),
             };
+            // A sequence ends before what was told; that cannot be untold.
+            self.horizon_frame = self.horizon_frame.max(horizon_frame);
+            block.horizon_frame = self.horizon_frame;
             outlet.send(Message::Audio { key: self.key, block });
         }
     }

@@ -227,10 +227,16 @@ impl<T: Sample> Drain for rtrb::Consumer<T> {
         let Ok(chunk) = self.read_chunk(out.len()) else { return out.fill(0.0) };
         let (first, second) = chunk.as_slices();
         let (to_first, to_second) = out.split_at_mut(first.len());
-        for (to, from) in to_first.iter_mut().zip(first).chain(to_second.iter_mut().zip(second)) {
-            *to = from.to_f32();
-        }
+        convert(first, to_first);
+        convert(second, to_second);
         chunk.commit_all();
+    }
+}
+
+/// One plain loop, so that it vectorises.
+fn convert<T: Sample>(from: &[T], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = from.to_f32();
     }
 }
 

@@ -74,7 +74,11 @@ mod tests {
         digest.update(&bytes[82..]);
         for frame in [0, 10, 15, 40, 41, 100] {
             let expected = Sha256::digest(&bytes[..frame as usize * 2]);
-            assert_eq!(digest.at(frame).map(hex), Some(expected.iter().map(|b| format!("{b:02x}")).collect()), "{frame}");
+            assert_eq!(
+                digest.at(frame).map(hex),
+                Some(expected.iter().map(|b| format!("{b:02x}")).collect()),
+                "{frame}"
+            );
         }
         assert!(digest.at(9).is_none(), "it was marked too late");
     }

@@ -30,6 +30,7 @@ pub(super) struct SampleFile {
     samples: Samples,
     /// Whole frames in the file.
     frames: u64,
+    name_synced: bool,
 }
 
 /// The way the samples take.
@@ -42,8 +43,7 @@ enum Samples {
 impl SampleFile {
     /// Creates the file with its header; it must not exist.
     pub fn create(path: &Path, spec: Spec, metadata: &Metadata) -> io::Result<SampleFile> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part_of(path))?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part_of(path))?;
         file.write_all(&header::header(spec, metadata, Length::Frames(0)))?;
         SampleFile::append_to(file, path, spec)
     }
@@ -53,7 +53,8 @@ impl SampleFile {
         file.rewind()?;
         let batch = Batch { file: file.try_clone()?, bytes: Vec::new() };
         let writer = WavWriter::new_append(batch).map_err(io_error)?;
-        Ok(SampleFile { spec, path: path.to_owned(), file, samples: Samples::Hound(Box::new(writer)), frames: 0 })
+        let samples = Samples::Hound(Box::new(writer));
+        Ok(SampleFile { spec, path: path.to_owned(), file, samples, frames: 0, name_synced: false })
     }
 
     /// What its samples are.
@@ -88,9 +89,14 @@ impl SampleFile {
         Ok(())
     }
 
-    /// Everything appended so far survives a power cut after this.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    /// Everything appended so far survives a power cut after this; the first time the file's name, too.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.name_synced {
+            sync_folder(&self.path)?;
+            self.name_synced = true;
+        }
+        Ok(())
     }
 
     /// The digest of the first `frames` frames, read back from the file.

@@ -2,7 +2,7 @@ use super::*;
 use crate::record::Reason;
 use crate::store::recording::Recording;
 use crate::store::recording::tests::{ending, samples, spec, ticket};
-use crate::wav::{SampleFormat, Reader};
+use crate::wav::{Reader, SampleFormat};
 
 fn run(work: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work);

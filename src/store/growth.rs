@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustix::io::Errno;
 
+use super::opinion::SecondOpinion;
 use super::writer::Ticket;
 use crate::pipeline;
 use crate::record::{Ending, GapCause};
@@ -98,6 +99,8 @@ pub struct Outcome {
     pub floor_dbfs: f32,
     /// The threshold of speech then.
     pub threshold_dbfs: f32,
+    /// What another hand measured of the stop tone's last key.
+    pub second_opinion: Option<SecondOpinion>,
     /// The audio, unless none is kept.
     pub recording: Option<Recorded>,
     /// Why the file is not what it should have been.
@@ -108,6 +111,7 @@ impl Outcome {
     pub(super) fn new(
         end: pipeline::Outcome,
         ticket: &Ticket,
+        second_opinion: Option<SecondOpinion>,
         recording: Option<Recorded>,
         error: Option<StoreError>,
     ) -> Outcome {
@@ -116,6 +120,7 @@ impl Outcome {
             level_dbfs: end.level_dbfs,
             floor_dbfs: end.floor_dbfs,
             threshold_dbfs: end.threshold_dbfs,
+            second_opinion,
             recording,
             error,
         }

@@ -105,7 +105,8 @@ impl Journal {
     pub fn all_calls(&self) -> Result<Vec<CallRow>> {
         let connection = self.lock();
         let mut statement = connection.prepare_cached("SELECT id, app, doc FROM calls ORDER BY id")?;
-        let rows = statement.query_map([], |row| Ok(CallRow { id: row.get(0)?, app: row.get(1)?, doc: row.get(2)? }))?;
+        let rows =
+            statement.query_map([], |row| Ok(CallRow { id: row.get(0)?, app: row.get(1)?, doc: row.get(2)? }))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -205,7 +206,14 @@ impl Journal {
                 let sql = "INSERT OR REPLACE INTO idempotency (app, path, key, body_hash, operation_id, created_ms)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
                 let IdempotencyKey { app, path, key, body_hash } = key;
-                tx.prepare_cached(sql)?.execute(params![app, path, key, body_hash, operation.id, operation.created_ms])?;
+                tx.prepare_cached(sql)?.execute(params![
+                    app,
+                    path,
+                    key,
+                    body_hash,
+                    operation.id,
+                    operation.created_ms
+                ])?;
                 put_operation(tx, operation)?;
             }
             Ok(found)
@@ -263,7 +271,8 @@ impl Journal {
 }
 
 fn put_operation(tx: &Transaction, row: &OperationRow) -> Result<()> {
-    let sql = "INSERT INTO operations (id, call_id, app, seq, state, created_ms, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    let sql =
+        "INSERT INTO operations (id, call_id, app, seq, state, created_ms, doc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
         ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, app = excluded.app, seq = excluded.seq,
             state = excluded.state, created_ms = excluded.created_ms, doc = excluded.doc";
     let state = if row.ended { "ended" } else { "live" };
@@ -272,7 +281,8 @@ fn put_operation(tx: &Transaction, row: &OperationRow) -> Result<()> {
 }
 
 fn put_outbox(tx: &Transaction, notifications: &[Notification]) -> Result<()> {
-    let sql = "INSERT INTO outbox (webhook_id, order_key, app, callback_uri, body, state, attempts, since_ms, next_at_ms)
+    let sql =
+        "INSERT INTO outbox (webhook_id, order_key, app, callback_uri, body, state, attempts, since_ms, next_at_ms)
         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, ?6, ?6) ON CONFLICT (webhook_id) DO NOTHING";
     let mut statement = tx.prepare_cached(sql)?;
     for n in notifications {

@@ -38,7 +38,11 @@ impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LockError::Held { directory, by } => {
-                write!(f, "{} is in use by another tonearm (process {by}): stop that one or set another [storage] directory", directory.display())
+                write!(
+                    f,
+                    "{} is in use by another tonearm (process {by}): stop that one or set another [storage] directory",
+                    directory.display()
+                )
             }
             LockError::Io { path, error } => write!(f, "{} cannot be locked: {error}", path.display()),
         }

@@ -9,6 +9,7 @@ pub mod follow;
 pub mod growth;
 pub mod journal;
 pub mod lock;
+pub mod opinion;
 mod recording;
 pub mod recover;
 pub mod writer;

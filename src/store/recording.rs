@@ -13,10 +13,11 @@ use jiff::tz::Offset;
 use super::digest::Digest;
 use super::file::{SampleFile, hex};
 use super::growth::{Finished, Gap, Growth, Outcome, Phase, Recorded, StoreError};
+use super::opinion::{SecondOpinion, second_opinion};
 use super::writer::Ticket;
 use crate::dsp::resample::Resampler;
 use crate::pipeline;
-use crate::record::{GapCause, Reason};
+use crate::record::{Ending, GapCause, Reason};
 use crate::wav::{Metadata, quantise::quantise};
 
 /// Samples go to the file in pieces of about this size when there are many.
@@ -59,7 +60,10 @@ enum Piece {
 enum State {
     Growing(Box<(SampleFile, Digest)>),
     /// Nothing more is written.
-    Failed { finished: Option<Finished>, error: StoreError },
+    Failed {
+        finished: Option<Finished>,
+        error: StoreError,
+    },
 }
 
 impl Recording {
@@ -142,7 +146,7 @@ impl Recording {
     /// Writes what is settled, syncs it when it is time, and tells readers.
     pub fn flush(&mut self) {
         self.write();
-        let State::Growing(growing) = &self.file else { return };
+        let State::Growing(growing) = &mut self.file else { return };
         let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
         let synced = if every > 0 && frames - self.synced_frames >= every {
             self.synced_frames = frames;
@@ -168,6 +172,7 @@ impl Recording {
         if keep {
             self.complete(at_frame, frames);
         }
+        let second_opinion = self.second_opinion(&end.ending);
         let recorded = |file: Finished, gaps: Vec<Gap>, started_at: Timestamp| {
             let lost = gaps.iter().filter(|gap| gap.cause != GapCause::Muted);
             Recorded { lost_frames: lost.map(|gap| gap.frames).sum(), file, started_at, gaps }
@@ -188,7 +193,7 @@ impl Recording {
             }
         };
         let committed_frames = recording.as_ref().map_or(0, |recording| recording.file.frames);
-        let outcome = Outcome::new(end, &self.ticket, recording, error);
+        let outcome = Outcome::new(end, &self.ticket, second_opinion, recording, error);
         self.ticket.growth.send_replace(Growth { committed_frames, phase: Phase::Ended(Arc::new(outcome)) });
     }
 
@@ -203,6 +208,23 @@ impl Recording {
             self.quantise_resampled();
         }
         self.write();
+    }
+
+    /// Measures the stop tone's last key, whose samples were held back, on the channel where it is loudest.
+    fn second_opinion(&self, ending: &Ending) -> Option<SecondOpinion> {
+        let key = ending.stop_tone.as_ref()?.keys().last()?;
+        let channels = usize::from(self.ticket.spec.channels);
+        let held = self.pending.iter().flat_map(|piece| match piece {
+            Piece::Audio(samples) => samples.as_slice(),
+            Piece::Zeros(_) => &[],
+        });
+        let skip = usize::try_from(key.onset_frame.checked_sub(self.fed_frames)?).ok()? * channels;
+        let take = usize::try_from(key.decision_frame + 1 - key.onset_frame).ok()? * channels;
+        let held: Vec<f32> = held.skip(skip).take(take).copied().collect();
+        let channel = |channel| held.iter().skip(channel).step_by(channels).copied().collect::<Vec<f32>>();
+        let energy = |samples: &Vec<f32>| samples.iter().map(|x| x * x).sum::<f32>();
+        let loudest = (0..channels).map(channel).max_by(|a, b| energy(a).total_cmp(&energy(b)))?;
+        second_opinion(&loudest, self.ticket.device_rate, key.key)
     }
 
     /// Passes on what waits before this device frame.

@@ -315,6 +315,7 @@ fn on_a_full_disk_the_file_is_finished_and_valid_and_the_cause_is_named() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
 #[ignore = "a measurement: cargo test --release --lib store::recording -- --ignored --nocapture"]
 fn an_hour_of_48_khz_mono_is_written_in_about_a_second() {
     for format in [SampleFormat::S16, SampleFormat::S24, SampleFormat::F32] {

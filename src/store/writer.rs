@@ -152,7 +152,7 @@ impl Writer {
                 let Some(end) = recorder.outcome else { return };
                 if let Some(ticket) = recorder.ticket.take() {
                     // It never began: there is no file.
-                    let outcome = Outcome::new(end, &ticket, None, None);
+                    let outcome = Outcome::new(end, &ticket, None, None, None);
                     let phase = Phase::Ended(outcome.into());
                     ticket.growth.send_replace(Growth { committed_frames: 0, phase });
                 } else if let Some(index) = self.running.iter().position(|running| running.key == key) {

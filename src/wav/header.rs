@@ -162,7 +162,9 @@ fn front(spec: Spec, length: Length) -> Vec<u8> {
 
 fn data_size(spec: Spec, length: Length) -> u32 {
     match length {
-        Length::Frames(frames) if frames * spec.frame_bytes() <= riff_ceiling(spec) => (frames * spec.frame_bytes()) as u32,
+        Length::Frames(frames) if frames * spec.frame_bytes() <= riff_ceiling(spec) => {
+            (frames * spec.frame_bytes()) as u32
+        }
         _ => NOT_HERE,
     }
 }

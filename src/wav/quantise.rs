@@ -24,25 +24,26 @@ const F32_MAGIC: f32 = 12_582_912.0;
 const F64_MAGIC: f64 = 6_755_399_441_055_744.0;
 
 fn s16(samples: &[f32], out: &mut [u8]) {
-    for (x, bytes) in samples.iter().zip(out.chunks_exact_mut(2)) {
+    for (x, bytes) in samples.iter().zip(out.as_chunks_mut::<2>().0) {
         let y = bounded(x * 32_768.0, -32_768.0, 32_767.0);
         let n = (y + F32_MAGIC).to_bits().wrapping_sub(F32_MAGIC.to_bits()) as i16;
-        bytes.copy_from_slice(&n.to_le_bytes());
+        *bytes = n.to_le_bytes();
     }
 }
 
 fn s24(samples: &[f32], out: &mut [u8]) {
-    for (x, bytes) in samples.iter().zip(out.chunks_exact_mut(3)) {
+    for (x, bytes) in samples.iter().zip(out.as_chunks_mut::<3>().0) {
         let y = f64::from(bounded(x * 8_388_608.0, -8_388_608.0, 8_388_607.0));
         let n = (y + F64_MAGIC).to_bits() as u32;
-        bytes.copy_from_slice(&n.to_le_bytes()[..3]);
+        let [a, b, c, _] = n.to_le_bytes();
+        *bytes = [a, b, c];
     }
 }
 
 fn f32s(samples: &[f32], out: &mut [u8]) {
-    for (x, bytes) in samples.iter().zip(out.chunks_exact_mut(4)) {
+    for (x, bytes) in samples.iter().zip(out.as_chunks_mut::<4>().0) {
         let y = if x.is_nan() { 0.0 } else { *x };
-        bytes.copy_from_slice(&y.to_le_bytes());
+        *bytes = y.to_le_bytes();
     }
 }
 
@@ -84,7 +85,8 @@ mod tests {
 
     #[test]
     fn what_is_beyond_full_scale_or_no_number_is_bounded() {
-        let odd = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0, -1.0, 1e30, -1.5, 0.4 / 32_768.0, 0.6 / 32_768.0, 1e-40];
+        let odd =
+            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.0, -1.0, 1e30, -1.5, 0.4 / 32_768.0, 0.6 / 32_768.0, 1e-40];
         let n16 = bytes(SampleFormat::S16, &odd);
         let n16: Vec<i16> = n16.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
         assert_eq!(n16, [0, 32_767, -32_768, 32_767, -32_768, 32_767, -32_768, 0, 1, 0]);

@@ -80,8 +80,12 @@ fn samples_of_every_size_become_the_exact_fraction_of_full_scale() {
 #[test]
 fn odd_chunks_are_skipped_with_and_without_their_pad_byte() {
     for pad in [true, false] {
-        let chunks: [(&[u8; 4], &[u8], u32); 4] =
-            [(b"LIST", b"abc", 3), (b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16), (b"note", b"x", 1), (b"data", &[1, 0, 2, 0], 4)];
+        let chunks: [(&[u8; 4], &[u8], u32); 4] = [
+            (b"LIST", b"abc", 3),
+            (b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16),
+            (b"note", b"x", 1),
+            (b"data", &[1, 0, 2, 0], 4),
+        ];
         let mut reader = open(riff(b"RIFF", &chunks, pad)).unwrap();
         let mut samples = [0; 2];
         assert_eq!(reader.read_i16(&mut samples).unwrap(), 2);
@@ -101,7 +105,8 @@ fn a_size_that_is_unknown_or_too_large_means_to_the_end_of_the_file() {
 
 #[test]
 fn an_empty_wav_with_something_behind_it_is_empty() {
-    let chunks: [(&[u8; 4], &[u8], u32); 3] = [(b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16), (b"data", b"", 0), (b"LIST", b"abcd", 4)];
+    let chunks: [(&[u8; 4], &[u8], u32); 3] =
+        [(b"fmt ", &fmt(1, 1, 8_000, 2, 16), 16), (b"data", b"", 0), (b"LIST", b"abcd", 4)];
     assert_eq!(open(riff(b"RIFF", &chunks, true)).unwrap().info().frames, 0);
 }
 
@@ -147,7 +152,7 @@ fn each_lie_is_named() {
 
 #[test]
 fn reading_in_any_pieces_and_from_any_frame_gives_the_same_samples() {
-    let data: Vec<u8> = (0..3 * 2 * 70_000u32).map(|n| (n * 7_919 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..3 * 2 * 70_000u32).map(|n| ((n * 7_919) >> 3) as u8).collect();
     let file = riff(b"RIFF", &[(b"fmt ", &fmt(1, 2, 8_000, 6, 24), 16), (b"data", &data, data.len() as u32)], true);
     let mut reader = open(file).unwrap();
     let whole = all(&mut reader);
@@ -217,6 +222,7 @@ fn what_sox_writes_is_read() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
 #[ignore = "a measurement: cargo test --release --lib wav::read -- --ignored --nocapture"]
 fn an_hour_of_48_khz_mono_takes_about_a_tenth_of_a_second() {
     let mut file = tempfile::tempfile().unwrap();

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod chunking;
+mod live;
 #[cfg(feature = "device")]
 mod device;
 mod docs;

@@ -21,9 +21,6 @@ impl Sound {
         self.samples.len() as u64
     }
 
-    pub fn silence(self, ms: u32) -> Sound {
-        self.add(ms, |_| 0.0)
-    }
 
     /// A key at −12 dBFS in each tone.
     pub fn key(self, key: char, ms: u32) -> Sound {

@@ -57,10 +57,16 @@ impl fmt::Display for WavError {
             WavError::NotWav { found } => write!(f, "not a WAV: it begins with \"{}\"", found.escape_ascii()),
             WavError::NoData => write!(f, "the WAV ends before its samples begin"),
             WavError::NoFormat => write!(f, "the WAV does not say the format of its samples before they begin"),
-            WavError::ShortFormat { bytes } => write!(f, "the WAV's format chunk has {bytes} bytes, it needs 16 (extensible: 40)"),
-            WavError::Codec { tag } => write!(f, "the WAV's samples are of format 0x{tag:04x}{}, only PCM and float are read", codec(*tag)),
+            WavError::ShortFormat { bytes } => {
+                write!(f, "the WAV's format chunk has {bytes} bytes, it needs 16 (extensible: 40)")
+            }
+            WavError::Codec { tag } => {
+                write!(f, "the WAV's samples are of format 0x{tag:04x}{}, only PCM and float are read", codec(*tag))
+            }
             WavError::Bits { bits, float: false } => write!(f, "the WAV's samples have {bits} bits, 1 to 32 are read"),
-            WavError::Bits { bits, float: true } => write!(f, "the WAV's float samples have {bits} bits, 32 and 64 are read"),
+            WavError::Bits { bits, float: true } => {
+                write!(f, "the WAV's float samples have {bits} bits, 32 and 64 are read")
+            }
             WavError::NoChannels => write!(f, "the WAV has no channels"),
             WavError::NoRate => write!(f, "the WAV has a sample rate of 0"),
             WavError::FrameBytes { found, expected } => {
@@ -149,7 +155,7 @@ fn chunk<R: Read + Seek>(source: &mut R, at: u64, file_bytes: u64) -> Result<Opt
 /// Where the chunk after one that ends at `end` begins. Odd chunks are padded to an even place; some writers forget it,
 /// which shows in that a name stands where the pad byte should be.
 fn next<R: Read + Seek>(source: &mut R, end: u64, file_bytes: u64) -> Result<u64, WavError> {
-    if end % 2 == 0 {
+    if end.is_multiple_of(2) {
         return Ok(end);
     }
     let forgot = chunk(source, end, file_bytes)?.is_some_and(|(id, _)| id.iter().all(|b| (b' '..=b'~').contains(b)));

@@ -1,0 +1,210 @@
+use super::*;
+use proptest::prelude::*;
+
+const RATES: [u32; 6] = [8_000, 11_025, 16_000, 44_100, 48_000, 96_000];
+
+fn rate(hz: u32) -> Rate {
+    Rate::new(hz).unwrap()
+}
+
+/// White noise of this size (its mean square is a third of the size's), seconds from and to.
+fn add(audio: &mut [f32], hz: u32, size: f32, from: f64, to: f64) {
+    let mut state = 1u32;
+    let (first, last) = ((from * f64::from(hz)) as usize, (to * f64::from(hz)) as usize);
+    for x in audio.iter_mut().take(last).skip(first) {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *x += size * (state as f32 / 2.0f32.powi(31) - 1.0);
+    }
+}
+
+fn hear(silence: &mut Silence, audio: &[f32], cut: usize) -> Vec<SpeechEvent> {
+    let mut events = Vec::new();
+    for block in audio.chunks(cut) {
+        silence.feed(block, |event| events.push(event));
+        silence.feed(&[], |event| events.push(event));
+    }
+    events
+}
+
+fn detector(hz: u32) -> Silence {
+    Silence::new(rate(hz), &SilenceConfig::default())
+}
+
+/// The first voiced frame, the last one, and how often speech began, in seconds.
+fn span(events: &[SpeechEvent], hz: u32) -> (f64, f64, usize) {
+    let (mut first, mut last, mut count) = (f64::NAN, f64::NAN, 0);
+    for event in events {
+        match *event {
+            SpeechEvent::On { onset_frame, voiced_frame } => {
+                first = first.min(rate(hz).seconds(onset_frame));
+                last = rate(hz).seconds(voiced_frame);
+                count += 1;
+            }
+            SpeechEvent::Voiced { voiced_frame } => last = rate(hz).seconds(voiced_frame),
+            SpeechEvent::Off => {}
+        }
+    }
+    (first, last, count)
+}
+
+#[test]
+fn speech_is_found_from_its_onset_to_its_end_at_every_rate() {
+    for hz in RATES {
+        let mut audio = vec![0.0; 4 * hz as usize];
+        add(&mut audio, hz, 0.0005, 0.0, 4.0);
+        add(&mut audio, hz, 0.1, 1.0, 2.5);
+        let mut silence = detector(hz);
+        let events = hear(&mut silence, &audio, 480);
+        let (first, last, count) = span(&events, hz);
+        assert!((first - 1.0).abs() < 0.021 && (last - 2.5).abs() < 0.021 && count == 1, "{first} {last} at {hz} Hz");
+        assert_eq!(events.last(), Some(&SpeechEvent::Off));
+        assert!(silence.floor_dbfs() < -62.0);
+    }
+}
+
+#[test]
+fn the_cut_into_blocks_changes_nothing() {
+    for hz in [8_000, 16_000, 44_100, 48_000, 96_000] {
+        let mut audio = vec![0.0; 2 * hz as usize];
+        add(&mut audio, hz, 0.001, 0.0, 2.0);
+        add(&mut audio, hz, 0.1, 0.5, 1.1);
+        let whole = hear(&mut detector(hz), &audio, audio.len());
+        assert!(whole.len() > 10);
+        for cut in [1, 7, 102, 480, 1_024] {
+            assert_eq!(hear(&mut detector(hz), &audio, cut), whole, "pieces of {cut} at {hz} Hz");
+        }
+    }
+}
+
+#[test]
+fn clicks_of_30_ms_are_no_speech_and_80_ms_are_not_enough() {
+    let mut audio = vec![0.0; 32_000];
+    for n in 0..5 {
+        add(&mut audio, 8_000, 0.5, 0.4 * f64::from(n), 0.4 * f64::from(n) + 0.03);
+    }
+    add(&mut audio, 8_000, 0.5, 3.0, 3.08);
+    assert_eq!(hear(&mut detector(8_000), &audio, 80), []);
+}
+
+#[test]
+fn zeros_and_a_constant_and_garbage_are_silence() {
+    assert_eq!(hear(&mut detector(8_000), &[0.0; 16_000], 80), []);
+    assert_eq!(hear(&mut detector(8_000), &[0.5; 16_000][..], 80), []);
+    assert_eq!(hear(&mut detector(8_000), &[f32::NAN, f32::NEG_INFINITY, 1e20, 1e-41].repeat(4_000), 80), []);
+}
+
+#[test]
+fn speech_that_is_going_on_when_listening_begins_is_found() {
+    let mut audio = vec![0.0; 16_000];
+    add(&mut audio, 8_000, 0.1, 0.0, 0.8);
+    let (first, last, count) = span(&hear(&mut detector(8_000), &audio, 80), 8_000);
+    assert!(first < 0.02 && (last - 0.8).abs() < 0.03 && count == 1);
+}
+
+#[test]
+fn steady_noise_from_the_first_frame_on_is_speech_for_three_seconds_at_most() {
+    let mut audio = vec![0.0; 80_000];
+    add(&mut audio, 8_000, 0.02, 0.0, 10.0);
+    let mut silence = detector(8_000);
+    let (_, last, _) = span(&hear(&mut silence, &audio, 80), 8_000);
+    assert!(last < 3.0, "{last}");
+    assert!(!silence.speaking());
+}
+
+#[test]
+fn a_fixed_threshold_stands_whatever_the_floor_is() {
+    let mut audio = vec![0.0; 80_000];
+    add(&mut audio, 8_000, 0.02, 0.0, 10.0);
+    let config = SilenceConfig { threshold_dbfs: Some(-45.0) };
+    let mut silence = Silence::new(rate(8_000), &config);
+    hear(&mut silence, &audio, 80);
+    assert!(silence.speaking() && silence.threshold_dbfs() == -45.0);
+}
+
+#[test]
+fn a_key_is_neither_speech_nor_floor() {
+    let mut audio = vec![0.0; 16_000];
+    add(&mut audio, 8_000, 0.3, 0.5, 1.0);
+    let mut silence = detector(8_000);
+    let mut events = hear(&mut silence, &audio[..4_240], 20);
+    silence.key_down(4_000);
+    events.extend(hear(&mut silence, &audio[4_240..8_240], 20));
+    silence.key_up(8_000);
+    events.extend(hear(&mut silence, &audio[8_240..], 20));
+    assert_eq!(events, []);
+    assert!(silence.floor_dbfs() <= -60.0);
+}
+
+#[test]
+fn lost_audio_ends_speech_and_keeps_the_floor() {
+    let mut audio = vec![0.0; 12_000];
+    add(&mut audio, 8_000, 0.001, 0.0, 1.5);
+    add(&mut audio, 8_000, 0.1, 1.0, 1.5);
+    let mut silence = detector(8_000);
+    hear(&mut silence, &audio, 80);
+    let floor = silence.floor_dbfs();
+    let mut events = Vec::new();
+    silence.skip(1_234, |event| events.push(event));
+    assert_eq!(events, [SpeechEvent::Off]);
+    assert!(!silence.speaking() && silence.floor_dbfs() == floor && silence.settled_frame() == 13_234);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Recording limits settle by this.
+    #[test]
+    fn nothing_voiced_lies_before_a_frame_that_was_settled(
+        hz in prop::sample::select(RATES.to_vec()),
+        spans in prop::collection::vec((0.0f32..0.3, 0.0f64..0.3, 0.0f64..0.3), 1..12),
+        cuts in prop::collection::vec(1usize..3_000, 1..40),
+        keys in prop::collection::vec((0usize..60, 0usize..30, 0u64..50), 0..4),
+        lost in 0usize..60,
+    ) {
+        let mut audio = vec![0.0; 2 * hz as usize];
+        let mut at = 0.05;
+        for (size, length, pause) in spans {
+            add(&mut audio, hz, size, at, at + length);
+            at += length + pause;
+        }
+        let mut silence = detector(hz);
+        let (mut rest, mut position, mut settled) = (&audio[..], 0u64, 0);
+        for (n, cut) in cuts.iter().cycle().enumerate() {
+            let (block, later) = rest.split_at(rest.len().min(*cut));
+            rest = later;
+            let mut early = None;
+            let mut check = |event| {
+                let first = match event {
+                    SpeechEvent::On { onset_frame, .. } => onset_frame,
+                    SpeechEvent::Voiced { voiced_frame } => voiced_frame,
+                    SpeechEvent::Off => u64::MAX,
+                };
+                if first < settled {
+                    early = Some(event);
+                }
+            };
+            silence.feed(block, &mut check);
+            position += block.len() as u64;
+            if n == lost {
+                silence.skip(*cut as u64, &mut check);
+                position += *cut as u64;
+            }
+            for &(down, length, late) in &keys {
+                let back = late * u64::from(hz) / 1_000;
+                if n == down {
+                    silence.key_down(position.saturating_sub(back));
+                } else if n == down + length + 1 {
+                    silence.key_up(position.saturating_sub(back));
+                }
+            }
+            prop_assert_eq!(early, None);
+            prop_assert!(silence.settled_frame() >= settled);
+            settled = silence.settled_frame();
+            prop_assert!(settled <= position);
+            prop_assert!(rate(hz).seconds(position - settled) <= 0.17);
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+}
