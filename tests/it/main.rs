@@ -7,5 +7,6 @@ mod live;
 #[cfg(feature = "device")]
 mod device;
 mod docs;
+mod fixtures;
 mod layering;
 mod sound;
