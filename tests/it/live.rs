@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::sound::{Sound, samples};
 
-fn line(wav: &Path, pace: Pace, folder: &Path, rate: Option<u32>) -> std::sync::Arc<Line> {
+pub fn line(wav: &Path, pace: Pace, folder: &Path, rate: Option<u32>) -> std::sync::Arc<Line> {
     let source = Source::Wav { path: wav.to_owned(), pace, repeat: false };
     let setup = Setup {
         heard: Channels::ALL,

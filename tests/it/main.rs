@@ -8,4 +8,7 @@ mod endings;
 mod live;
 #[cfg(feature = "device")]
 mod device;
+mod docs;
+mod fixtures;
+mod layering;
 mod sound;

@@ -1,0 +1,53 @@
+# Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
+.PHONY: help build demo test test-all test-rt bench lint doc fixtures
+.DEFAULT_GOAL := help
+SHELL := bash
+
+NEED := scripts/need.sh
+BUILD_NEEDS := cc:build-essential pkg-config pc/alsa:libasound2-dev
+# Sanitizers need their run-time library, which the toolchain brings along.
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+RTSAN_LIB = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/lib/librustc-*_rt.rtsan.a))
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+build: ## the program, optimised
+	@$(NEED) $(BUILD_NEEDS)
+	cargo build --release
+
+demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
+	@DEVICE='$(DEVICE)' scripts/demo.sh
+
+test: ## the tests, with a virtual sound card
+	@$(NEED) $(BUILD_NEEDS)
+	@scripts/virtual-card.sh install
+	TONEARM_TEST_CARD=required cargo test
+
+test-all: test test-rt ## the tests with and without sound devices, and under the real-time sanitizer
+	cargo test --no-default-features
+
+test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeSanitizer sees it
+	@$(NEED) $(BUILD_NEEDS)
+	@[ -n "$(RTSAN_LIB)" ] || { echo "this toolchain has no RealtimeSanitizer; rustup's stable since 1.95 for Linux brings it" >&2; exit 1; }
+	RTSAN_ENABLE=1 RTSAN_LIB_PATH='$(RTSAN_LIB)' cargo test --features rtsan --lib --test realtime
+
+bench: ## measures
+	@$(NEED) $(BUILD_NEEDS)
+	cargo bench
+
+lint: ## format, lints, documentation, licences
+	@$(NEED) $(BUILD_NEEDS) python3:python3-venv
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
+	scripts/licences.sh
+
+doc: ## the library's documentation
+	@$(NEED) $(BUILD_NEEDS)
+	cargo doc --no-deps --document-private-items
+
+fixtures: ## makes audio-fixtures/*.wav anew
+	@$(NEED) espeak-ng sox python3
+	scripts/fixtures.sh
