@@ -39,7 +39,12 @@ fn measure<T: Sample>(name: &str, channels: usize, blocks: usize) {
     black_box(&plain);
     let (copy, push) = (quantiles(&mut copies), quantiles(&mut pushes));
     let show = |q: [u64; 3]| format!("{} / {} / {}", q[0], q[1], q[2]);
-    println!("{name:>6} {channels:>9} | {:>22} | {:>22} | {:.2}", show(copy), show(push), push[0] as f64 / copy[0] as f64);
+    println!(
+        "{name:>6} {channels:>9} | {:>22} | {:>22} | {:.2}",
+        show(copy),
+        show(push),
+        push[0] as f64 / copy[0] as f64
+    );
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]

@@ -35,10 +35,11 @@ fn main() -> Outcome<()> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for run in 0..=runs {
             let out = folder.path().join("out");
-            let ours_now = replay(&[wav.clone()], seconds, &out, 1)?.0;
-            let theirs_now = reference.as_ref().ok().map(|program| {
-                cpu_of(Command::new(program).arg(&wav).arg(folder.path().join("reference.wav")))
-            });
+            let ours_now = replay(std::slice::from_ref(&wav), seconds, &out, 1)?.0;
+            let theirs_now = reference
+                .as_ref()
+                .ok()
+                .map(|program| cpu_of(Command::new(program).arg(&wav).arg(folder.path().join("reference.wav"))));
             // The first is to warm up.
             if run > 0 {
                 ours.push(ours_now / hours);
@@ -79,12 +80,12 @@ fn replay(files: &[PathBuf], seconds: u32, out: &Path, jobs: usize) -> Outcome<(
 
 /// CPU and elapsed seconds of a program that succeeds.
 fn cpu_of(command: &mut Command) -> Outcome<(f64, f64)> {
-    let (before, started) = (children_ticks()?, std::time::SystemTime::now());
+    let (before, started) = (children_ticks()?, tonearm::clock::now());
     let status = command.stdout(Stdio::null()).status()?;
     if !status.success() {
         return Err(format!("{command:?} failed").into());
     }
-    Ok(((children_ticks()? - before) / TICKS_PER_SECOND, started.elapsed()?.as_secs_f64()))
+    Ok(((children_ticks()? - before) / TICKS_PER_SECOND, started.elapsed().as_secs_f64()))
 }
 
 /// The CPU time of all children that have been waited for.
@@ -127,11 +128,13 @@ fn write_wav(path: &Path, hz: u32, channels: u16, seconds: u32) -> Outcome<()> {
         .flat_map(|i| (0..channels).map(move |channel| (i, channel)))
         .map(|(i, channel)| {
             let t = i as f32 / hz as f32;
-            let voice = if (t as u32) % 3 == 0 { (t * 1_885.0 + f32::from(channel)).sin() * 8_000.0 } else { 0.0 };
+            let voice =
+                if (t as u32).is_multiple_of(3) { (t * 1_885.0 + f32::from(channel)).sin() * 8_000.0 } else { 0.0 };
             (voice + noise() * 600.0) as i16
         })
         .collect();
-    let spec = hound::WavSpec { channels, sample_rate: hz, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec =
+        hound::WavSpec { channels, sample_rate: hz, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(path, spec)?;
     for _ in 0..seconds.div_ceil(10) {
         let mut piece = writer.get_i16_writer(ten_seconds.len() as u32);

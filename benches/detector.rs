@@ -2,12 +2,18 @@
 //!
 //! `cargo bench --no-default-features --bench detector`; seeds: `-- 7 8 9`.
 
+#![allow(clippy::disallowed_methods, reason = "a bench measures time")]
+#![allow(clippy::needless_range_loop, reason = "an index is a time here")]
+#![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")]
+#![allow(clippy::drop_non_drop, reason = "what black_box returns")]
+#![allow(dropping_copy_types, reason = "what black_box returns")]
+
+#[path = "reference/classes.rs"]
+mod classes;
 #[path = "../tests/it/corpus.rs"]
 mod corpus;
 #[path = "reference/mod.rs"]
 mod reference;
-#[path = "reference/classes.rs"]
-mod classes;
 #[path = "reference/speech.rs"]
 mod speech;
 
@@ -82,7 +88,13 @@ fn main() {
             }
             delays.sort_by(f64::total_cmp);
             let at = |share: f64| 1e3 * delays[((delays.len() - 1) as f64 * share) as usize];
-            println!("  {hz:>6} Hz, feed {feed:>4} ms {:6.1} {:6.1} {:6.1} {:6.1}", at(0.5), at(0.95), at(0.99), at(1.0));
+            println!(
+                "  {hz:>6} Hz, feed {feed:>4} ms {:6.1} {:6.1} {:6.1} {:6.1}",
+                at(0.5),
+                at(0.95),
+                at(0.99),
+                at(1.0)
+            );
         }
     }
 
@@ -91,7 +103,9 @@ fn main() {
         speech::score(hz, &seeds);
     }
 
-    println!("\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices");
+    println!(
+        "\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices"
+    );
     for hz in [8_000, 16_000, 44_100, 48_000] {
         speed(hz);
     }

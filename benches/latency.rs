@@ -97,7 +97,8 @@ async fn over_http(calls: usize) -> Result<(), Box<dyn Error>> {
     let wav = folder.path().join("tone.wav");
     let lead_ms = 500;
     Sound::at(16_000).hiss(lead_ms).key('#', TONE_MS).hiss(500).write(&wav);
-    let daemon = Daemon::start(folder.path(), &[("mic", &format!("wav:{}?pace=real&loop=true", wav.display()))]).await?;
+    let daemon =
+        Daemon::start(folder.path(), &[("mic", &format!("wav:{}?pace=real&loop=true", wav.display()))]).await?;
     let mut late = Vec::new();
     for _ in 0..calls {
         let operation = daemon.post("/app/calls/mic/record", r##"{"playBeep":false,"stopTones":["#"]}"##).await?;
@@ -116,7 +117,10 @@ async fn over_http(calls: usize) -> Result<(), Box<dyn Error>> {
         late.push(since_start - frames / 16.0);
     }
     let q = quantiles(&mut late);
-    println!("\nover HTTP, {calls} recordings: onset to `completed` seen by a client: p50 {:.1}, p95 {:.1}, max {:.1} ms", q[0], q[1], q[2]);
+    println!(
+        "\nover HTTP, {calls} recordings: onset to `completed` seen by a client: p50 {:.1}, p95 {:.1}, max {:.1} ms",
+        q[0], q[1], q[2]
+    );
     Ok(())
 }
 

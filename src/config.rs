@@ -7,8 +7,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::api::record::Limits;
 use crate::capture::Source;
@@ -300,7 +300,9 @@ impl Config {
             line.check(name)?;
         }
         for app in &self.applications {
-            if let Some(line) = app.lines.iter().find(|line| *line != "*" && !self.lines.iter().any(|(name, _)| name == *line)) {
+            if let Some(line) =
+                app.lines.iter().find(|line| *line != "*" && !self.lines.iter().any(|(name, _)| name == *line))
+            {
                 return Err(format!("application {:?} names line {line:?}, which is not configured", app.id));
             }
             if app.token_sha256.is_some() == app.token_file.is_some() {
@@ -313,7 +315,8 @@ impl Config {
     /// How samples are stored.
     pub fn sample_format(&self) -> Result<SampleFormat, String> {
         let name = &self.record.sample_format;
-        SampleFormat::from_name(name).ok_or_else(|| format!("record.sample_format is {name:?}; valid are s16, s24 and f32"))
+        SampleFormat::from_name(name)
+            .ok_or_else(|| format!("record.sample_format is {name:?}; valid are s16, s24 and f32"))
     }
 
     /// What a record request may ask for.
@@ -364,7 +367,9 @@ impl Line {
 
     /// The rate of its recordings.
     pub fn rate(&self) -> Result<Option<Rate>, String> {
-        let of = |hz| Rate::new(hz).ok_or_else(|| format!("{hz} Hz is not valid; valid are {} to {}", Rate::MIN_HZ, Rate::MAX_HZ));
+        let of = |hz| {
+            Rate::new(hz).ok_or_else(|| format!("{hz} Hz is not valid; valid are {} to {}", Rate::MIN_HZ, Rate::MAX_HZ))
+        };
         self.rate.map(of).transpose()
     }
 }
@@ -384,7 +389,8 @@ fn overridden(text: &str, overrides: &BTreeMap<String, String>) -> Result<Config
         for section in sections {
             // Names of lines may hold dashes, variables may not.
             let dashed = section.replace('_', "-");
-            let name = if !table.contains_key(section) && table.contains_key(&dashed) { dashed } else { section.clone() };
+            let name =
+                if !table.contains_key(section) && table.contains_key(&dashed) { dashed } else { section.clone() };
             let entry = table.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             table = entry.as_table_mut().ok_or_else(wrong)?;
         }
@@ -442,7 +448,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_line_and_what_is_valid() {
         let unknown = refused("[server]\nlissen = \"127.0.0.1:1\"\n");
-        assert!(unknown.contains("tonearm.toml") && unknown.contains("line 2") && unknown.contains("`listen`"), "{unknown}");
+        assert!(
+            unknown.contains("tonearm.toml") && unknown.contains("line 2") && unknown.contains("`listen`"),
+            "{unknown}"
+        );
         assert!(refused("[lines.a]\nsource = \"mic\"\n").contains("device:NAME"));
         assert!(refused("[lines.a]\nsource = \"silence:\"\nchannels = [0]\n").contains("count from 1"));
         assert!(refused("[storage]\nbuffer_seconds = 0\n").contains("1 to 600"));

@@ -4,8 +4,6 @@
 
 use std::fmt;
 
-use crate::store::journal::JournalError;
-
 /// What kind of refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -78,10 +76,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-impl From<JournalError> for Error {
-    fn from(error: JournalError) -> Error {
-        let kind = if error == JournalError::DiskFull { Kind::DiskFull } else { Kind::Internal };
-        Error::new(kind, error.to_string())
-    }
-}

@@ -7,8 +7,8 @@ pub mod api;
 pub mod capture;
 #[cfg(feature = "device")]
 pub mod cards;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
 pub mod dsp;

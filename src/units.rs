@@ -21,11 +21,7 @@ impl Rate {
 
     /// `None` outside 8,000 to 192,000 Hz.
     pub const fn new(hz: u32) -> Option<Rate> {
-        if hz >= Self::MIN_HZ && hz <= Self::MAX_HZ {
-            Some(Rate(hz))
-        } else {
-            None
-        }
+        if hz >= Self::MIN_HZ && hz <= Self::MAX_HZ { Some(Rate(hz)) } else { None }
     }
 
     /// Frames a second.

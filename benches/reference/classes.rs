@@ -75,25 +75,57 @@ pub fn all(hz: f64, seed: u64) -> Vec<Case> {
         (a * (share + hz / corpus::LOW[key / 4]), b * (share + hz / corpus::HIGH[key % 4]))
     };
     cases.push(row("40 ms", hz, &mut rng, 320, false, &mut |p, _| p.length = 0.0401, quiet));
-    cases.push(row("±(1.5 % + 2 Hz)", hz, &mut rng, 320, false, &mut |p, rng| {
-        (p.low_off, p.high_off) = off(p.key, 0.015, 2.0, rng);
-    }, quiet));
-    cases.push(row("twist −8 … +4 dB", hz, &mut rng, 320, false, &mut |p, rng| {
-        let twist = rng.range(-8.0, 4.0);
-        p.high_dbm0 = p.low_dbm0 + twist;
-    }, quiet));
-    cases.push(row("level −36 … 0 dBm0", hz, &mut rng, 320, false, &mut |p, rng| {
-        p.low_dbm0 = rng.range(-36.0, 0.0);
-        p.high_dbm0 = (p.low_dbm0 + rng.range(-2.0, 2.0)).clamp(-36.0, 0.0);
-    }, &mut |_, _| {}));
+    cases.push(row(
+        "±(1.5 % + 2 Hz)",
+        hz,
+        &mut rng,
+        320,
+        false,
+        &mut |p, rng| {
+            (p.low_off, p.high_off) = off(p.key, 0.015, 2.0, rng);
+        },
+        quiet,
+    ));
+    cases.push(row(
+        "twist −8 … +4 dB",
+        hz,
+        &mut rng,
+        320,
+        false,
+        &mut |p, rng| {
+            let twist = rng.range(-8.0, 4.0);
+            p.high_dbm0 = p.low_dbm0 + twist;
+        },
+        quiet,
+    ));
+    cases.push(row(
+        "level −36 … 0 dBm0",
+        hz,
+        &mut rng,
+        320,
+        false,
+        &mut |p, rng| {
+            p.low_dbm0 = rng.range(-36.0, 0.0);
+            p.high_dbm0 = (p.low_dbm0 + rng.range(-2.0, 2.0)).clamp(-36.0, 0.0);
+        },
+        &mut |_, _| {},
+    ));
     cases.push(row("white noise, SNR 15 dB", hz, &mut rng, 320, false, none, &mut |audio, rng| {
         corpus::noise(audio, hz, -7.0 - 15.0, rng);
     }));
-    cases.push(row("noise, edges of all limits", hz, &mut rng, 320, false, &mut |p, rng| {
-        (p.low_off, p.high_off) = off(p.key, 0.015, 1.0, rng);
-        p.high_dbm0 = p.low_dbm0 + rng.range(-6.0, 3.0);
-        p.length = rng.range(0.041, 0.08);
-    }, &mut |audio, rng| corpus::noise(audio, hz, -7.0 - 20.0, rng)));
+    cases.push(row(
+        "noise, edges of all limits",
+        hz,
+        &mut rng,
+        320,
+        false,
+        &mut |p, rng| {
+            (p.low_off, p.high_off) = off(p.key, 0.015, 1.0, rng);
+            p.high_dbm0 = p.low_dbm0 + rng.range(-6.0, 3.0);
+            p.length = rng.range(0.041, 0.08);
+        },
+        &mut |audio, rng| corpus::noise(audio, hz, -7.0 - 20.0, rng),
+    ));
     for level in [-20.0, -10.0, -4.0] {
         for mains in [50.0, 60.0] {
             cases.push(row("hum −20, −10, −4 dBm0", hz, &mut rng, 64, false, none, &mut |audio, rng| {
@@ -111,18 +143,34 @@ pub fn all(hz: f64, seed: u64) -> Vec<Case> {
         corpus::noise(audio, hz, -60.0, rng);
     }));
     for rt60 in [0.2, 0.4].repeat(5) {
-        cases.push(row("rooms, rt60 0.2, 0.4 s", hz, &mut rng, 32, false, &mut |p, rng| {
-            p.length = rng.range(0.07, 0.12);
-            p.onset += 0.05;
-        }, &mut |audio, rng| {
-            corpus::room(audio, hz, rt60, rng);
-            corpus::noise(audio, hz, -45.0, rng);
-        }));
+        cases.push(row(
+            "rooms, rt60 0.2, 0.4 s",
+            hz,
+            &mut rng,
+            32,
+            false,
+            &mut |p, rng| {
+                p.length = rng.range(0.07, 0.12);
+                p.onset += 0.05;
+            },
+            &mut |audio, rng| {
+                corpus::room(audio, hz, rt60, rng);
+                corpus::noise(audio, hz, -45.0, rng);
+            },
+        ));
     }
-    cases.push(row("doubles: holes of 2-20 ms", hz, &mut rng, 320, false, &mut |p, rng| {
-        p.length = rng.range(0.1, 0.16);
-        p.hole = Some((rng.range(0.03, 0.06), rng.range(0.002, 0.020)));
-    }, quiet));
+    cases.push(row(
+        "doubles: holes of 2-20 ms",
+        hz,
+        &mut rng,
+        320,
+        false,
+        &mut |p, rng| {
+            p.length = rng.range(0.1, 0.16);
+            p.hole = Some((rng.range(0.03, 0.06), rng.range(0.002, 0.020)));
+        },
+        quiet,
+    ));
     cases.push(row("pause of 40 ms, same key", hz, &mut rng, 320, false, &mut |p, _| p.key = 5, quiet));
     let mut at = 0.3;
     let mut same: Vec<Press> = Vec::new();
@@ -136,21 +184,53 @@ pub fn all(hz: f64, seed: u64) -> Vec<Case> {
     cases.push(Case { name: "pause of 40 ms, same key", audio, wanted: same, refused: 0, seconds: at });
 
     cases.push(row("refuse: 23 ms", hz, &mut rng, 320, true, &mut |p, _| p.length = 0.023, quiet));
-    cases.push(row("refuse: 23 ms in noise, 15 dB", hz, &mut rng, 320, true, &mut |p, _| p.length = 0.023, &mut |audio, rng| {
-        corpus::noise(audio, hz, -22.0, rng);
-    }));
-    cases.push(row("refuse: 3.5 % off", hz, &mut rng, 320, true, &mut |p, rng| {
-        let (low, high) = off(p.key, 0.035, 0.0, rng);
-        match rng.below(3) {
-            0 => p.low_off = low,
-            1 => p.high_off = high,
-            _ => (p.low_off, p.high_off) = (low, high),
-        }
-    }, quiet));
-    cases.push(row("refuse: −55 dBm0", hz, &mut rng, 160, true, &mut |p, _| (p.low_dbm0, p.high_dbm0) = (-55.0, -55.0), &mut |_, _| {}));
-    cases.push(row("refuse: one tone alone", hz, &mut rng, 160, true, &mut |p, rng| {
-        if rng.below(2) == 0 { p.low_dbm0 = -100.0 } else { p.high_dbm0 = -100.0 }
-    }, quiet));
+    cases.push(row(
+        "refuse: 23 ms in noise, 15 dB",
+        hz,
+        &mut rng,
+        320,
+        true,
+        &mut |p, _| p.length = 0.023,
+        &mut |audio, rng| {
+            corpus::noise(audio, hz, -22.0, rng);
+        },
+    ));
+    cases.push(row(
+        "refuse: 3.5 % off",
+        hz,
+        &mut rng,
+        320,
+        true,
+        &mut |p, rng| {
+            let (low, high) = off(p.key, 0.035, 0.0, rng);
+            match rng.below(3) {
+                0 => p.low_off = low,
+                1 => p.high_off = high,
+                _ => (p.low_off, p.high_off) = (low, high),
+            }
+        },
+        quiet,
+    ));
+    cases.push(row(
+        "refuse: −55 dBm0",
+        hz,
+        &mut rng,
+        160,
+        true,
+        &mut |p, _| (p.low_dbm0, p.high_dbm0) = (-55.0, -55.0),
+        &mut |_, _| {},
+    ));
+    cases.push(row(
+        "refuse: one tone alone",
+        hz,
+        &mut rng,
+        160,
+        true,
+        &mut |p, rng| {
+            if rng.below(2) == 0 { p.low_dbm0 = -100.0 } else { p.high_dbm0 = -100.0 }
+        },
+        quiet,
+    ));
     cases.extend(clean_of_keys(hz, seed));
     cases
 }
@@ -201,7 +281,16 @@ fn clean_of_keys(hz: f64, seed: u64) -> Vec<Case> {
     }
     empty("false: glides", glides);
     let mut progress = vec![0.0; length];
-    let pairs = [(350.0, 440.0), (440.0, 480.0), (480.0, 620.0), (425.0, 425.0), (950.0, 1_400.0), (1_400.0, 1_800.0), (697.0, 440.0), (1_100.0, 2_100.0)];
+    let pairs = [
+        (350.0, 440.0),
+        (440.0, 480.0),
+        (480.0, 620.0),
+        (425.0, 425.0),
+        (950.0, 1_400.0),
+        (1_400.0, 1_800.0),
+        (697.0, 440.0),
+        (1_100.0, 2_100.0),
+    ];
     for index in 0..238 {
         let (a, b) = pairs[rng.below(pairs.len())];
         let at = 0.5 * f64::from(index);
@@ -258,7 +347,10 @@ impl Table {
         for want in &case.wanted {
             let key = corpus::KEYS[want.key] as char;
             let found = (0..heard.len()).find(|&n| {
-                !used[n] && heard[n].key == key && heard[n].decided > want.onset && heard[n].decided < want.onset + want.length + 0.06
+                !used[n]
+                    && heard[n].key == key
+                    && heard[n].decided > want.onset
+                    && heard[n].decided < want.onset + want.length + 0.06
             });
             if let Some(n) = found {
                 used[n] = true;

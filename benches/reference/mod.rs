@@ -13,7 +13,8 @@ pub struct Spandsp(PathBuf);
 pub fn spandsp() -> Option<Spandsp> {
     let program = std::env::temp_dir().join(format!("spandsp-dtmf-{}", std::process::id()));
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/reference/spandsp_dtmf.c");
-    let status = Command::new("cc").args(["-O2", source, "-lspandsp", "-o"]).arg(&program).stderr(Stdio::null()).status();
+    let status =
+        Command::new("cc").args(["-O2", source, "-lspandsp", "-o"]).arg(&program).stderr(Stdio::null()).status();
     status.ok()?.success().then_some(Spandsp(program))
 }
 
@@ -26,7 +27,8 @@ impl Drop for Spandsp {
 impl Spandsp {
     /// What it hears in audio at 8 kHz, fed in blocks of `feed` samples, and its ns a sample.
     pub fn run(&self, audio: &[f32], feed: usize) -> (Vec<Heard>, f64) {
-        let bytes: Vec<u8> = audio.iter().flat_map(|x| ((x * 32_768.0).clamp(-32_768.0, 32_767.0) as i16).to_le_bytes()).collect();
+        let bytes: Vec<u8> =
+            audio.iter().flat_map(|x| ((x * 32_768.0).clamp(-32_768.0, 32_767.0) as i16).to_le_bytes()).collect();
         let mut child = Command::new(&self.0)
             .arg(feed.to_string())
             .stdin(Stdio::piped())
@@ -74,11 +76,11 @@ pub fn goertzel(audio: &[f32]) -> Vec<Heard> {
         let twist = 10.0 * (high / low).log10();
         let loud = energy / 205.0 > 1e-4;
         let key = (loud && low + high > 0.6 * energy && (-9.0..5.0).contains(&twist)).then_some(row * 4 + column);
-        if let Some(key) = key {
-            if last != Some(key) {
-                let decided = (index + 1) as f64 * 205.0 / 8_000.0;
-                heard.push(Heard { key: corpus::KEYS[key] as char, onset: f64::NAN, decided, end: f64::NAN });
-            }
+        if let Some(key) = key
+            && last != Some(key)
+        {
+            let decided = (index + 1) as f64 * 205.0 / 8_000.0;
+            heard.push(Heard { key: corpus::KEYS[key] as char, onset: f64::NAN, decided, end: f64::NAN });
         }
         last = key;
     }

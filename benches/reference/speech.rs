@@ -81,7 +81,9 @@ pub fn score(hz: u32, seeds: &[u64]) {
                 for block in device.chunks(hz as usize / 100) {
                     fed += block.len() as u64;
                     silence.feed(block, |event| match event {
-                        SpeechEvent::On { voiced_frame, .. } | SpeechEvent::Voiced { voiced_frame } => voiced = Some(voiced_frame),
+                        SpeechEvent::On { voiced_frame, .. } | SpeechEvent::Voiced { voiced_frame } => {
+                            voiced = Some(voiced_frame)
+                        }
                         SpeechEvent::Off => {}
                     });
                     // Noise from the first frame on may be speech until the floor knows better.
@@ -98,8 +100,14 @@ pub fn score(hz: u32, seeds: &[u64]) {
                     None => counts[2] += 1,
                     Some(last) => {
                         let error = rate.seconds(last) - end as f64 / fs;
-                        if error < -0.5 { counts[1] += 1 } else { counts[0] += 1 }
-                        if error.abs() <= 0.2 { counts[3] += 1 }
+                        if error < -0.5 {
+                            counts[1] += 1
+                        } else {
+                            counts[0] += 1
+                        }
+                        if error.abs() <= 0.2 {
+                            counts[3] += 1
+                        }
                     }
                 }
             }
@@ -114,6 +122,9 @@ fn line(name: &str, hz: u32, counts: &[usize; 5]) {
     let share = |count: usize| 100.0 * count as f64 / counts[4] as f64;
     println!(
         "  {hz:>6} Hz {name:<10} right {:5.1} %, false stop {:4.1} %, never {:5.1} %, within 200 ms {:5.1} %",
-        share(counts[0]), share(counts[1]), share(counts[2]), share(counts[3])
+        share(counts[0]),
+        share(counts[1]),
+        share(counts[2]),
+        share(counts[3])
     );
 }

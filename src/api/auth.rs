@@ -70,7 +70,8 @@ impl Door {
     /// Who an `Authorization` header is from. A token that is none of ours is refused in the same words and time,
     /// whatever it looks like.
     pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Error> {
-        let refused = || Error::new(Kind::Unauthenticated, "a valid bearer token is needed in the Authorization header");
+        let refused =
+            || Error::new(Kind::Unauthenticated, "a valid bearer token is needed in the Authorization header");
         let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(refused());
@@ -130,7 +131,15 @@ mod tests {
         let mut altered = door.tokens.of(Uuid::new_v4());
         altered.replace_range(0..1, if altered.starts_with('A') { "B" } else { "A" });
         let foreign = RecordingTokens::new([8; 32]).of(Uuid::new_v4());
-        let wrong = ["Bearer", "Bearer ", "Basic one", "one", "Bearer three", &format!("Bearer {altered}"), &format!("Bearer {foreign}")];
+        let wrong = [
+            "Bearer",
+            "Bearer ",
+            "Basic one",
+            "one",
+            "Bearer three",
+            &format!("Bearer {altered}"),
+            &format!("Bearer {foreign}"),
+        ];
         let nobody = door.caller(None).unwrap_err();
         for header in wrong {
             assert_eq!(door.caller(Some(header)), Err(nobody.clone()), "{header}");

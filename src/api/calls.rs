@@ -215,4 +215,3 @@ pub async fn delete(State(api): State<Arc<Api>>, app: App, Path((id, op)): Path<
     api.control.delete_operation(&app.0, &id, &op).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
-

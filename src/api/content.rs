@@ -155,7 +155,8 @@ fn stream(mut follow: Follow) -> axum::body::Body {
 async fn finished(path: PathBuf, sha256: &str, range: Option<&str>, headers: &HeaderMap) -> Result<Response, Error> {
     let tag = format!("\"{sha256}\"");
     let has = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let etag = HeaderValue::from_str(&tag).map_err(|_| Error::new(Kind::Internal, "the tag of a recording is no header"))?;
+    let etag =
+        HeaderValue::from_str(&tag).map_err(|_| Error::new(Kind::Internal, "the tag of a recording is no header"))?;
     let known = has(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(|known| matches(known.trim(), &tag)));
     if known {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
@@ -223,7 +224,8 @@ mod tests {
         assert_eq!(wanted(Some("bytes=0-9")), Some(Wanted::From(0, Some(9))));
         assert_eq!(wanted(Some("bytes=5-")), Some(Wanted::From(5, None)));
         assert_eq!(wanted(Some("bytes=-5")), Some(Wanted::Last(5)));
-        for range in ["bytes=", "bytes=-", "bytes=9-0", "bytes=0-1,3-4", "frames=0-1", "bytes=+1-2", "bytes=1-x", "0-1"] {
+        for range in ["bytes=", "bytes=-", "bytes=9-0", "bytes=0-1,3-4", "frames=0-1", "bytes=+1-2", "bytes=1-x", "0-1"]
+        {
             assert_eq!(wanted(Some(range)), None, "{range}");
         }
     }

@@ -78,7 +78,8 @@ impl<'de> Deserialize<'de> for Json {
 impl Json {
     /// Reads a whole body.
     pub fn parse(bytes: &[u8]) -> Result<Json, Error> {
-        serde_json::from_slice(bytes).map_err(|error| Error::new(Kind::Invalid, format!("the body is not valid JSON: {error}")))
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::new(Kind::Invalid, format!("the body is not valid JSON: {error}")))
     }
 
     /// The word for its type.
@@ -186,7 +187,9 @@ impl Members {
         let Some(value) = self.take(name) else { return Ok(None) };
         let path = self.path(name);
         let within = match &value {
-            Json::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (from..=to).contains(n)),
+            Json::Number(number) => {
+                number.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (from..=to).contains(n))
+            }
             _ => None,
         };
         let shown = match &value {

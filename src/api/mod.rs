@@ -79,7 +79,6 @@ pub fn router(api: Arc<Api>) -> Router {
 /// Rewrites every spelling of a path; it has to stand outside the router.
 pub use path::normalise;
 
-
 /// What every request goes through: ids, host and origin, and errors as JSON.
 async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let ids = RequestIds { request: Uuid::new_v4().to_string(), client: client_id(request.headers()) };
@@ -124,7 +123,10 @@ async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
 fn preflight() -> Response {
     let allowed = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, DELETE"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, range, idempotency-key, client-request-id"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, range, idempotency-key, client-request-id",
+        ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ];
     (StatusCode::NO_CONTENT, allowed).into_response()

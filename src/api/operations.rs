@@ -61,7 +61,8 @@ fn recording_members(operation: &Operation, links: &Links, members: &mut Map<Str
     members.insert("recordResourceAccessToken".into(), token);
     members.insert("recording".into(), operation.recording.as_ref().map(recording_json).into());
     let reason = operation.reason.map(reason_name);
-    members.insert("evidence".into(), operation.evidence.as_ref().map(|evidence| evidence_json(evidence, reason)).into());
+    members
+        .insert("evidence".into(), operation.evidence.as_ref().map(|evidence| evidence_json(evidence, reason)).into());
     if operation.silent_playback {
         members.insert("playback".into(), "timed only: nothing can be heard on this line".into());
     }

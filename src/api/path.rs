@@ -39,8 +39,12 @@ fn canonical(path: &str) -> Option<(String, Option<String>)> {
         rest = tail;
     }
     let (application, rest) = match rest {
-        [root, calls, tail @ ..] if (is(root, "app") || is(root, "communications")) && is(calls, "calls") => (None, tail),
-        [root, id, calls, tail @ ..] if is(root, "applications") && is(calls, "calls") => (Some((*id).to_owned()), tail),
+        [root, calls, tail @ ..] if (is(root, "app") || is(root, "communications")) && is(calls, "calls") => {
+            (None, tail)
+        }
+        [root, id, calls, tail @ ..] if is(root, "applications") && is(calls, "calls") => {
+            (Some((*id).to_owned()), tail)
+        }
         _ => return None,
     };
     let path = match rest {
@@ -79,7 +83,8 @@ mod tests {
 
     #[test]
     fn other_paths_are_left_alone() {
-        for path in ["/", "/healthz", "/recordings/1", "/app", "/calls/x", "/app/calls/a/b/c/d", "/beta/beta/app/calls"] {
+        for path in ["/", "/healthz", "/recordings/1", "/app", "/calls/x", "/app/calls/a/b/c/d", "/beta/beta/app/calls"]
+        {
             assert_eq!(canonical(path), None, "{path}");
         }
     }

@@ -176,7 +176,11 @@ mod tests {
     fn what_is_twice_or_unknown_is_refused_by_name() {
         assert!(refused(r#"{"playBeep":true,"playBeep":true}"#).message.contains("\"playBeep\" stands twice"));
         assert!(refused(r#"{"stopTone":[]}"#).message.contains("stopTones"));
-        assert!(refused(r#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav","size":1}}]}"#).message.contains("prompts[0].mediaInfo.size"));
+        assert!(
+            refused(r#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav","size":1}}]}"#)
+                .message
+                .contains("prompts[0].mediaInfo.size")
+        );
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub enum Feeding {
     /// A thread or a device of its own does; it stops when this is dropped.
     Alone(Box<dyn Send>),
     /// Someone has to ask for frames: nothing else runs.
-    Asked(wav::Feed),
+    Asked(Box<wav::Feed>),
 }
 
 /// Opens a source. A paced one delivers from now on.
@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn sources_read_back_as_they_are_written() {
-        for text in ["device:hw:Loopback,1", "silence:", "wav:/a b.wav?pace=fast&loop=true", "wav:x.wav?pace=real&loop=false"] {
+        for text in
+            ["device:hw:Loopback,1", "silence:", "wav:/a b.wav?pace=fast&loop=true", "wav:x.wav?pace=real&loop=false"]
+        {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
         assert_eq!("wav:x.wav".parse(), Ok(Source::Wav { path: "x.wav".into(), pace: Pace::Real, repeat: false }));

@@ -71,16 +71,17 @@ impl Feed {
         let reader = Reader::open(path)?;
         let info = reader.info();
         let channels = usize::from(info.channels);
-        let rate = Rate::new(info.rate_hz).filter(|_| channels <= crate::pipeline::Channels::MOST).ok_or_else(|| {
-            let what = format!(
-                "{} Hz with {channels} channels cannot be captured; valid are {} to {} Hz and 1 to {} channels",
-                info.rate_hz,
-                Rate::MIN_HZ,
-                Rate::MAX_HZ,
-                crate::pipeline::Channels::MOST
-            );
-            WavError::Io(io::Error::other(what))
-        })?;
+        let rate =
+            Rate::new(info.rate_hz).filter(|_| channels <= crate::pipeline::Channels::MOST).ok_or_else(|| {
+                let what = format!(
+                    "{} Hz with {channels} channels cannot be captured; valid are {} to {} Hz and 1 to {} channels",
+                    info.rate_hz,
+                    Rate::MIN_HZ,
+                    Rate::MAX_HZ,
+                    crate::pipeline::Channels::MOST
+                );
+                WavError::Io(io::Error::other(what))
+            })?;
         Ok(if info.bits == 16 && !info.float {
             Feed::new(rate, channels, Some(reader), repeat, Samples::Integers)
         } else {
@@ -165,7 +166,7 @@ impl<T: Stored> Tape<T> {
 
 /// A source that delivers when it is asked to.
 pub fn asked((feed, ring): (Feed, Consumer)) -> Capture {
-    Capture { rate: feed.rate, ring, period_frames: feed.piece_frames(), feed: Feeding::Asked(feed) }
+    Capture { rate: feed.rate, ring, period_frames: feed.piece_frames(), feed: Feeding::Asked(feed.into()) }
 }
 
 /// A source that delivers in real time, on a thread of its own, after so much silence.

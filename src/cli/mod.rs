@@ -3,13 +3,13 @@
 //! Belongs here: arguments, what a terminal shows, exit codes. Does not: anything the daemon needs (`control`, `api`).
 
 mod detect;
+#[cfg(feature = "device")]
+mod devices;
 mod record;
 mod replay;
 mod request;
 mod serve;
 mod waveform;
-#[cfg(feature = "device")]
-mod devices;
 
 use std::process::ExitCode;
 
@@ -28,7 +28,11 @@ pub enum Failure {
 pub type Done = Result<(), Failure>;
 
 #[derive(Parser)]
-#[command(name = "tonearm", version, about = "Records local microphones when asked over HTTP, as Microsoft Graph's call: record does")]
+#[command(
+    name = "tonearm",
+    version,
+    about = "Records local microphones when asked over HTTP, as Microsoft Graph's call: record does"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

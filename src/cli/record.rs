@@ -66,7 +66,10 @@ impl Record {
         let request = self.request()?;
         let source: Source = self.source.parse().map_err(Failure::Misused)?;
         if self.output.exists() {
-            return Err(Failure::Misused(format!("{} exists already; give another name with -o", self.output.display())));
+            return Err(Failure::Misused(format!(
+                "{} exists already; give another name with -o",
+                self.output.display()
+            )));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
@@ -117,8 +120,9 @@ impl Record {
         let outcome = follow(&line, running).await?;
         let recorded = folder.join(format!("{id}.wav"));
         if outcome.recording.is_some() {
-            fs::rename(&recorded, &self.output)
-                .map_err(|error| Failure::Failed(format!("{}: {error}; the recording is {}", self.output.display(), recorded.display())))?;
+            fs::rename(&recorded, &self.output).map_err(|error| {
+                Failure::Failed(format!("{}: {error}; the recording is {}", self.output.display(), recorded.display()))
+            })?;
         }
         let _ = fs::remove_dir(&folder);
         let mut operation = Operation::finished(id, line.name(), request, &outcome, created, clock::wall());

@@ -48,8 +48,8 @@ impl Replay {
     pub fn run(&self) -> Done {
         let bytes = fs::read(&self.request)
             .map_err(|error| Failure::Misused(format!("{}: {error}", self.request.display())))?;
-        let request = request::parse(&bytes)
-            .map_err(|why| Failure::Misused(format!("{}: {why}", self.request.display())))?;
+        let request =
+            request::parse(&bytes).map_err(|why| Failure::Misused(format!("{}: {why}", self.request.display())))?;
         fs::create_dir_all(&self.out).map_err(|error| Failure::Failed(format!("{}: {error}", self.out.display())))?;
         let outs = self.outs()?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -114,7 +114,11 @@ impl Printer {
         }
         if io::stderr().is_terminal() && !io::stdout().is_terminal() {
             let done = self.results.iter().flatten().count();
-            eprint!("\r{done} of {} files\x1b[K{}", self.results.len(), if done == self.results.len() { "\n" } else { "" });
+            eprint!(
+                "\r{done} of {} files\x1b[K{}",
+                self.results.len(),
+                if done == self.results.len() { "\n" } else { "" }
+            );
         }
     }
 
@@ -155,7 +159,9 @@ fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Res
     };
     for stale in [out.to_owned(), crate::store::part_of(out)] {
         match fs::remove_file(&stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(format!("{}: {error}", stale.display())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", stale.display()));
+            }
             _ => {}
         }
     }

@@ -106,7 +106,7 @@ async fn serve(config: Config) -> Result<(), String> {
         hosts: hosts(&config, &address.ip().to_string()),
         cors_origins: config.server.cors_origins.clone(),
     };
-    let app = tower::util::MapRequestLayer::new(|request| normalise(request)).layer(router(Arc::new(api)));
+    let app = tower::util::MapRequestLayer::new(normalise).layer(router(Arc::new(api)));
     let handle = axum_server::Handle::new();
     let server = axum_server::from_tcp(listener).map_err(|error| error.to_string())?.handle(handle.clone());
     let serving = tokio::spawn(server.serve(app.into_make_service()));
@@ -142,7 +142,11 @@ fn data_folder(config: &Config) -> Result<PathBuf, String> {
 
 /// A folder that only we can read.
 fn folder(path: PathBuf) -> Result<PathBuf, String> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
 }
 
@@ -177,12 +181,15 @@ fn applications(config: &Config, data: &Path) -> Result<Vec<Application>, String
 fn application(app: &config::Application) -> Result<Application, String> {
     let secret = |path: &PathBuf| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let token_sha256 = match (&app.token_sha256, &app.token_file) {
-        (Some(hex), _) => from_hex(hex).ok_or_else(|| format!("application {:?}: token_sha256 needs 64 hex digits", app.id))?,
+        (Some(hex), _) => {
+            from_hex(hex).ok_or_else(|| format!("application {:?}: token_sha256 needs 64 hex digits", app.id))?
+        }
         (None, Some(file)) => digest(secret(file)?.trim_end()),
         (None, None) => return Err(format!("application {:?} has no token", app.id)),
     };
     let callback_token = app.callback_token_file.as_ref().map(secret).transpose()?;
-    let signing_key = app.signing_key_file.as_ref().map(|file| secret(file).and_then(|text| signing_key(&text))).transpose()?;
+    let signing_key =
+        app.signing_key_file.as_ref().map(|file| secret(file).and_then(|text| signing_key(&text))).transpose()?;
     Ok(Application {
         id: app.id.clone(),
         token_sha256,
@@ -248,7 +255,8 @@ fn lines(config: &Config, recordings: &Path) -> Result<Vec<Arc<Line>>, String> {
                 let channels: Vec<Channels> = of_source.map(|(_, other)| other.channels()).collect::<Result<_, _>>()?;
                 let heard = channels.into_iter().reduce(Channels::union).unwrap_or(Channels::ALL);
                 let media_timeout = Duration::from_secs(line.media_timeout_seconds.into());
-                let setup = Setup { heard, dtmf, silence, buffer_seconds: config.storage.buffer_seconds, media_timeout };
+                let setup =
+                    Setup { heard, dtmf, silence, buffer_seconds: config.storage.buffer_seconds, media_timeout };
                 let microphone = Microphone::new(source.clone(), setup);
                 microphones.push((key, microphone.clone()));
                 microphone
@@ -274,7 +282,10 @@ fn lines(config: &Config, recordings: &Path) -> Result<Vec<Arc<Line>>, String> {
 fn hosts(config: &Config, address: &str) -> Vec<String> {
     let public = config.server.public_url.as_deref().and_then(|url| url.split_once("://"));
     let public = public.map(|(_, rest)| rest.split('/').next().unwrap_or("").to_owned());
-    let all = ["localhost".to_owned(), address.to_owned()].into_iter().chain(public).chain(config.server.hosts.iter().cloned());
+    let all = ["localhost".to_owned(), address.to_owned()]
+        .into_iter()
+        .chain(public)
+        .chain(config.server.hosts.iter().cloned());
     let mut hosts: Vec<String> = all.map(|host| if host == address { host } else { name_of(&host) }).collect();
     hosts.sort();
     hosts.dedup();

@@ -67,7 +67,9 @@ impl Desk {
     /// Asks for a recording; the writer tells the ticket's `growth` what becomes of it.
     pub fn begin(&self, order: Order<Ticket>) -> Result<(), String> {
         let recorder = Recorder::new(order, self.rate, self.channels);
-        self.commands.try_send(Command::Begin(recorder)).map_err(|_| "too many requests wait for this source".to_owned())
+        self.commands
+            .try_send(Command::Begin(recorder))
+            .map_err(|_| "too many requests wait for this source".to_owned())
     }
 
     /// Ends a recording with the next frame captured.
@@ -107,7 +109,10 @@ impl Chain {
         let writer = Writer::new(end, (setup.buffer_seconds * 1_000 / BLOCK_MS) as usize, samples);
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            thread::Builder::new().name(name.into()).spawn(run).map_err(|error| format!("no thread for the {name}: {error}"))
+            thread::Builder::new()
+                .name(name.into())
+                .spawn(run)
+                .map_err(|error| format!("no thread for the {name}: {error}"))
         };
         let writing = spawn("writer", Box::new(move || writer.run(WRITER_NAP)))?;
         let (stopped, wake, nap) = (stop.clone(), writing.thread().clone(), period.clamp(SHORTEST_NAP, LONGEST_NAP));
@@ -134,7 +139,7 @@ impl Drop for Chain {
 /// A file's chain, flat out, on the thread that turns it.
 pub struct FlatChain {
     desk: Desk,
-    feed: Feed,
+    feed: Box<Feed>,
     runner: Runner<Ticket>,
     writer: Writer,
 }

@@ -155,8 +155,7 @@ impl Microphone {
         if let State::Open(chain) = &*state {
             return Ok(chain.desk().clone());
         }
-        let opened =
-            capture::open_with_lead(&self.source, lead).and_then(|capture| Chain::live(capture, &self.setup));
+        let opened = capture::open_with_lead(&self.source, lead).and_then(|capture| Chain::live(capture, &self.setup));
         match opened {
             Ok(chain) => {
                 let desk = chain.desk().clone();
@@ -314,7 +313,8 @@ impl Line {
             ceiling_bytes: CEILING_BYTES,
             growth,
         };
-        let rules = Rules::in_seconds(desk.rate, ask.initial_silence, ask.max_silence, ask.max_duration, ask.stop_tones);
+        let rules =
+            Rules::in_seconds(desk.rate, ask.initial_silence, ask.max_silence, ask.max_duration, ask.stop_tones);
         let order = Order { key, channels: self.settings.channels, start, rules, ticket };
         desk.begin(order).map_err(|_| LineError::TooMany)?;
         Ok(watched)

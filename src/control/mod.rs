@@ -22,9 +22,9 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::error::{Error, Kind};
-use crate::store::growth::Growth;
-use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, Notification};
 use crate::store;
+use crate::store::growth::Growth;
+use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, JournalError, Notification};
 use crate::wav::Spec;
 use call::{Call, CallKey, CallRequest, CallState, plain};
 use line::Line;
@@ -247,7 +247,8 @@ impl Control {
             }
         }
         let line = self.line_of(&call)?;
-        line.ready().map_err(|why| Error::new(Kind::Unavailable, format!("line {} is not ready: {why}", line.name())))?;
+        line.ready()
+            .map_err(|why| Error::new(Kind::Unavailable, format!("line {} is not ready: {why}", line.name())))?;
         self.has_space().await?;
         let kind = operation::Kind::Record(Box::new(request));
         let operation = Operation::new(Uuid::now_v7(), &call, kind, clock::wall());
@@ -385,7 +386,8 @@ impl Control {
 
     fn line_of(&self, call: &Call) -> Result<Arc<Line>, Error> {
         let line = self.settings.lines.iter().find(|line| line.name() == call.line);
-        line.cloned().ok_or_else(|| Error::new(Kind::Conflict, format!("line {} is not configured any more", call.line)))
+        line.cloned()
+            .ok_or_else(|| Error::new(Kind::Conflict, format!("line {} is not configured any more", call.line)))
     }
 
     async fn has_space(&self) -> Result<(), Error> {
@@ -397,7 +399,9 @@ impl Control {
                 Err(Error::new(Kind::DiskFull, message))
             }
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Error::new(Kind::Internal, format!("the folder of recordings cannot be read: {error}"))),
+            Ok(Err(error)) => {
+                Err(Error::new(Kind::Internal, format!("the folder of recordings cannot be read: {error}")))
+            }
             Err(_) => Err(Error::new(Kind::Internal, "looking at the free space failed")),
         }
     }
@@ -411,7 +415,9 @@ impl Control {
             Claim::Repeated { operation_id } => {
                 let id = Uuid::parse_str(&operation_id).map_err(|_| Error::not_found())?;
                 let first = self.state().operations.get(&id).map(|entry| entry.operation.clone());
-                first.map(Some).ok_or_else(|| Error::new(Kind::Gone, "the operation of this Idempotency-Key was deleted"))
+                first
+                    .map(Some)
+                    .ok_or_else(|| Error::new(Kind::Gone, "the operation of this Idempotency-Key was deleted"))
             }
         }
     }
@@ -459,6 +465,13 @@ impl Control {
     /// Held for short sections only, never across an await.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<JournalError> for Error {
+    fn from(error: JournalError) -> Error {
+        let kind = if error == JournalError::DiskFull { Kind::DiskFull } else { Kind::Internal };
+        Error::new(kind, error.to_string())
     }
 }
 

@@ -84,7 +84,10 @@ impl Hosts {
     pub fn check(&self, uri: &str) -> Result<(), String> {
         let url = Url::parse(uri).map_err(|error| format!("{uri:?} is no absolute URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("{:?} is no scheme for a callback; valid are https and, on loopback, http", url.scheme()));
+            return Err(format!(
+                "{:?} is no scheme for a callback; valid are https and, on loopback, http",
+                url.scheme()
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("a callback's URL must not hold credentials".to_owned());
@@ -94,7 +97,8 @@ impl Hosts {
             return Ok(());
         }
         let port = url.port_or_known_default();
-        let found = self.0.iter().find(|allowed| allowed.host == host && (allowed.port.is_none() || allowed.port == port));
+        let found =
+            self.0.iter().find(|allowed| allowed.host == host && (allowed.port.is_none() || allowed.port == port));
         match found {
             None => Err(format!("notifications may not go to {host}: it is not in [notifications] allow_hosts")),
             Some(allowed) if url.scheme() == "http" && !allowed.plain => {

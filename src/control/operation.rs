@@ -362,7 +362,11 @@ impl Operation {
                 self.fail(CompletionReason::InitialSilenceTimeout, message, now);
             }
             Reason::MediaTimeout => {
-                self.fail(CompletionReason::MediaReceiveTimeout, "The device stopped delivering audio.".to_owned(), now);
+                self.fail(
+                    CompletionReason::MediaReceiveTimeout,
+                    "The device stopped delivering audio.".to_owned(),
+                    now,
+                );
             }
             Reason::Canceled => self.cancel(canceler.unwrap_or(&Canceler::Shutdown), now),
             Reason::Abandoned => {
@@ -483,7 +487,8 @@ impl Operation {
 }
 
 fn recording_of(recorded: &Recorded) -> Recording {
-    let gap = |gap: &crate::store::growth::Gap| Gap { at: gap.at, frames: gap.frames, cause: gap.cause.name().to_owned() };
+    let gap =
+        |gap: &crate::store::growth::Gap| Gap { at: gap.at, frames: gap.frames, cause: gap.cause.name().to_owned() };
     Recording {
         frames: recorded.file.frames,
         sample_rate: recorded.file.rate.hz(),

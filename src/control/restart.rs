@@ -64,11 +64,15 @@ impl Control {
         for found in found {
             match (found.fate, Uuid::parse_str(&found.id)) {
                 (Fate::Finished(file), Ok(id)) => drop(left.insert(id, file)),
-                (Fate::Finished(_), Err(_)) => tracing::warn!(id = found.id, "a recording of no operation was recovered"),
+                (Fate::Finished(_), Err(_)) => {
+                    tracing::warn!(id = found.id, "a recording of no operation was recovered")
+                }
                 (Fate::Quarantined(path), _) => {
                     tracing::warn!(id = found.id, path = %path.display(), "a file that is no recording was put aside");
                 }
-                (Fate::Failed(error), _) => tracing::error!(id = found.id, %error, "a recording could not be recovered"),
+                (Fate::Failed(error), _) => {
+                    tracing::error!(id = found.id, %error, "a recording could not be recovered")
+                }
             }
         }
         for operation in unfinished {

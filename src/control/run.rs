@@ -99,7 +99,8 @@ impl Control {
         }
         let live: usize = state.calls.values().map(|queue| queue.waiting.len()).sum();
         if live >= self.settings.max_recordings {
-            let message = format!("{live} recordings run or wait already, which is all that [record] max_recordings allows");
+            let message =
+                format!("{live} recordings run or wait already, which is all that [record] max_recordings allows");
             return Err(Error::new(Kind::TooMany, message));
         }
         state.last_seq += 1;
@@ -107,7 +108,8 @@ impl Control {
         let key = CallKey::new(&operation.app, &operation.call);
         let queue = state.calls.get_mut(&key).ok_or_else(Error::not_found)?;
         queue.waiting.push_back(operation.id);
-        let entry = Entry { operation: operation.clone(), stage: Stage::Accepting, canceler: None, growth: None, spec: None };
+        let entry =
+            Entry { operation: operation.clone(), stage: Stage::Accepting, canceler: None, growth: None, spec: None };
         state.operations.insert(operation.id, entry);
         Ok(operation)
     }

@@ -140,7 +140,7 @@ fn sanitise(from: &[f32], to: &mut [f32]) {
     for (to, &sample) in to.iter_mut().zip(from) {
         let size = sample.abs();
         // A NaN fails both comparisons.
-        *to = if size <= LOUDEST && size >= FAINTEST { sample } else { 0.0 };
+        *to = if (FAINTEST..=LOUDEST).contains(&size) { sample } else { 0.0 };
     }
 }
 
@@ -168,8 +168,9 @@ mod tests {
 
     fn through(hz: u32, tone_hz: f64, blocks: usize) -> Vec<f32> {
         let mut decimator = Decimator::new(Rate::new(hz).unwrap());
-        let input: Vec<f32> =
-            (0..hz as usize).map(|n| (std::f64::consts::TAU * tone_hz * n as f64 / f64::from(hz)).sin() as f32).collect();
+        let input: Vec<f32> = (0..hz as usize)
+            .map(|n| (std::f64::consts::TAU * tone_hz * n as f64 / f64::from(hz)).sin() as f32)
+            .collect();
         let mut out = Vec::new();
         input.chunks(blocks).for_each(|block| decimator.feed(block, |samples| out.extend_from_slice(samples)));
         out

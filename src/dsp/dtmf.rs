@@ -34,13 +34,7 @@ pub struct DtmfConfig {
 
 impl Default for DtmfConfig {
     fn default() -> Self {
-        DtmfConfig {
-            minimum_dbfs: -46.0,
-            frequency_error: 0.025,
-            twist_db: 5.0,
-            reverse_twist_db: 9.0,
-            letters: true,
-        }
+        DtmfConfig { minimum_dbfs: -46.0, frequency_error: 0.025, twist_db: 5.0, reverse_twist_db: 9.0, letters: true }
     }
 }
 

@@ -164,8 +164,7 @@ impl Normal {
             for column in 0..=row {
                 let done: f64 = (0..column).map(|k| lower[row][k] * lower[column][k]).sum();
                 let rest = 2.0 * self.products[row][column] - done;
-                lower[row][column] =
-                    if row == column { rest.max(1e-12).sqrt() } else { rest / lower[column][column] };
+                lower[row][column] = if row == column { rest.max(1e-12).sqrt() } else { rest / lower[column][column] };
             }
         }
         let mut x = self.right;

@@ -9,16 +9,10 @@ use crate::units::{Rate, SILENT_DBFS, dbfs};
 use multiversion::multiversion;
 
 /// What the detector may be told; each threshold with its source.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct SilenceConfig {
     /// A fixed threshold in dBFS instead of the adaptive floor's.
     pub threshold_dbfs: Option<f32>,
-}
-
-impl Default for SilenceConfig {
-    fn default() -> Self {
-        SilenceConfig { threshold_dbfs: None }
-    }
 }
 
 /// What happened on the channel. Frames are absolute: the first frame ever fed or skipped is 0.
@@ -328,8 +322,7 @@ impl Hearing {
 fn trend(length: usize) -> [Box<[f32]>; 3] {
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for degree in 0..3 {
-        let mut row: Vec<f64> =
-            (0..length).map(|n| ((2 * n + 1) as f64 / length as f64 - 1.0).powi(degree)).collect();
+        let mut row: Vec<f64> = (0..length).map(|n| ((2 * n + 1) as f64 / length as f64 - 1.0).powi(degree)).collect();
         for other in &basis {
             let dot: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
             row.iter_mut().zip(other).for_each(|(a, b)| *a -= dot * b);
@@ -348,7 +341,8 @@ fn fluctuation(block: &[f32], trend: &[Box<[f32]>; 3]) -> f32 {
     let mut along = [[0.0f32; LANES]; 3];
     let [constant, linear, quadratic] = trend;
     let (groups, rest) = block.as_chunks::<LANES>();
-    let rows = constant.as_chunks::<LANES>().0.iter().zip(linear.as_chunks::<LANES>().0).zip(quadratic.as_chunks::<LANES>().0);
+    let rows =
+        constant.as_chunks::<LANES>().0.iter().zip(linear.as_chunks::<LANES>().0).zip(quadratic.as_chunks::<LANES>().0);
     for (x, ((a, b), c)) in groups.iter().zip(rows) {
         for lane in 0..LANES {
             squares[lane] += x[lane] * x[lane];

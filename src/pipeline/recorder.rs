@@ -262,7 +262,12 @@ impl<T> Recorder<T> {
         self.flush(outlet);
         // What the writer had no blocks for is lost with the gap: its frames are the next ones.
         let from_frame = self.sent_frame.max(start);
-        outlet.send(Message::Gap { key: self.key, at_frame: from_frame - start, frames: end_frame - from_frame, cause });
+        outlet.send(Message::Gap {
+            key: self.key,
+            at_frame: from_frame - start,
+            frames: end_frame - from_frame,
+            cause,
+        });
         self.sent_frame = end_frame;
     }
 

@@ -132,7 +132,10 @@ fn an_entry_that_is_a_prefix_of_a_longer_one_wins_at_once() {
 #[test]
 fn lost_media_settles_what_was_pending() {
     let mut machine = machine(5, 60, 60, &[]);
-    assert_eq!(run(&mut machine, &[unsettled(40_100, 40_100, 39_900), Input::MediaLost]), Some((1, Reason::InitialSilence, 40_000)));
+    assert_eq!(
+        run(&mut machine, &[unsettled(40_100, 40_100, 39_900), Input::MediaLost]),
+        Some((1, Reason::InitialSilence, 40_000))
+    );
     let mut machine = super::tests::machine(5, 60, 60, &[]);
     assert_eq!(run(&mut machine, &[heard(4_000), Input::MediaLost]), Some((1, Reason::MediaTimeout, 4_000)));
 }

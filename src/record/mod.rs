@@ -27,7 +27,13 @@ pub struct Rules {
 
 impl Rules {
     /// Limits in seconds at a device's rate.
-    pub fn in_seconds(rate: Rate, initial_silence: u32, max_silence: u32, max_duration: u32, stop_tones: StopTones) -> Rules {
+    pub fn in_seconds(
+        rate: Rate,
+        initial_silence: u32,
+        max_silence: u32,
+        max_duration: u32,
+        stop_tones: StopTones,
+    ) -> Rules {
         Rules {
             initial_silence_frames: rate.frames_in(initial_silence),
             max_silence_frames: rate.frames_in(max_silence),

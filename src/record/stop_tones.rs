@@ -45,7 +45,9 @@ impl fmt::Display for StopToneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StopToneError::TooMany => write!(f, "stopTones has more than {MAX_ENTRIES} entries"),
-            StopToneError::Empty(i) => write!(f, "stopTones[{i}] is empty; it needs 1 to {MAX_KEYS} keys of 0-9, *, # and A-D"),
+            StopToneError::Empty(i) => {
+                write!(f, "stopTones[{i}] is empty; it needs 1 to {MAX_KEYS} keys of 0-9, *, # and A-D")
+            }
             StopToneError::TooLong(i) => write!(f, "stopTones[{i}] has more than {MAX_KEYS} keys"),
             StopToneError::NoKey(i, c) => {
                 write!(f, "stopTones[{i}] holds {c:?}, which is no key; valid are 0-9, *, # and A-D")
@@ -69,8 +71,7 @@ pub struct StopTones {
 
 impl StopTones {
     /// No stop tones.
-    pub const NONE: StopTones =
-        StopTones { entries: [Entry { keys: [None; MAX_KEYS], len: 0 }; MAX_ENTRIES], len: 0 };
+    pub const NONE: StopTones = StopTones { entries: [Entry { keys: [None; MAX_KEYS], len: 0 }; MAX_ENTRIES], len: 0 };
 
     /// Reads entries as a request writes them: keys, or one of the words of Graph's `tone` enum.
     pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<StopTones, StopToneError> {
@@ -134,7 +135,8 @@ impl Pressed {
         }
         self.keys[self.len] = Some(tone);
         self.len += 1;
-        let entry = (0..tones.len).filter(|&i| self.ends_with(&tones.entries[i])).min_by_key(|&i| tones.entries[i].len)?;
+        let entry =
+            (0..tones.len).filter(|&i| self.ends_with(&tones.entries[i])).min_by_key(|&i| tones.entries[i].len)?;
         let length = tones.entries[entry].len;
         let mut keys = [None; MAX_KEYS];
         keys[..length].copy_from_slice(&self.keys[self.len - length..self.len]);

@@ -239,7 +239,10 @@ impl Watchdog {
     }
 
     /// Frames did not come: for how long now?
-    #[expect(clippy::disallowed_methods, reason = "the watchdog notices that frames stopped; nothing else here reads a clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the watchdog notices that frames stopped; nothing else here reads a clock"
+    )]
     fn starved(&mut self) -> Duration {
         let now = Instant::now();
         now.saturating_duration_since(*self.since.get_or_insert(now))

@@ -54,7 +54,9 @@ fn measure(windowed: &Vec<f64>, rate: Rate, hz: f64) -> (f32, f32) {
     let step = hz * SEARCH / f64::from(STEPS);
     // The crate wants 4π² f / fs where others want 2π f / fs.
     let power = |hz: f64| {
-        filter_naive(windowed, 4.0 * PI * PI * hz / f64::from(rate.hz())).last().map_or(0.0, |y| y.re * y.re + y.im * y.im)
+        filter_naive(windowed, 4.0 * PI * PI * hz / f64::from(rate.hz()))
+            .last()
+            .map_or(0.0, |y| y.re * y.re + y.im * y.im)
     };
     let powers: Vec<f64> = (-STEPS..=STEPS).map(|i| power(hz + f64::from(i) * step)).collect();
     let best = (0..powers.len()).max_by(|a, b| powers[*a].total_cmp(&powers[*b])).unwrap_or(0);
@@ -82,7 +84,8 @@ mod tests {
             let rate = Rate::new(hz).unwrap();
             let sine = |i: usize, f: f64, a: f64| a * (2.0 * PI * f * i as f64 / f64::from(hz)).sin();
             let frames = rate.frames_in_ms(32) as usize;
-            let samples: Vec<f32> = (0..frames).map(|i| (sine(i, 945.0, 0.1) + sine(i, 1_470.0, 0.05)) as f32).collect();
+            let samples: Vec<f32> =
+                (0..frames).map(|i| (sine(i, 945.0, 0.1) + sine(i, 1_470.0, 0.05)) as f32).collect();
             let opinion = second_opinion(&samples, rate, Key::new('#').unwrap()).unwrap();
             assert!((opinion.low_hz - 945.0).abs() < 1.0, "{opinion:?}");
             assert!((opinion.high_hz - 1_470.0).abs() < 1.0, "{opinion:?}");

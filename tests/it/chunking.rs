@@ -105,7 +105,10 @@ fn record(sound: &Sound, block: usize, rules: (u32, u32, u32), tones: &[&str]) -
 
 fn ends(memory: &Memory) -> (Reason, u64) {
     let ending = memory.outcome.expect("an ending").ending;
-    assert!(memory.committed <= ending.at_frame || ending.reason == Reason::StopTone, "nothing committed is taken back");
+    assert!(
+        memory.committed <= ending.at_frame || ending.reason == Reason::StopTone,
+        "nothing committed is taken back"
+    );
     (ending.reason, ending.at_frame)
 }
 

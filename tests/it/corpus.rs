@@ -1,7 +1,9 @@
 //! Audio with known contents, made from a seed: what tests and benches feed to the detectors.
 //!
 //! Everything is deterministic. Levels of tones are in dBm0 (a full-scale sine is +3.14), as in telephony's limits.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each user of this file takes a part")]
+#![allow(clippy::needless_range_loop, reason = "an index is a time here")]
+#![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")]
 
 use std::f64::consts::TAU;
 
@@ -81,10 +83,11 @@ pub fn press(audio: &mut [f32], hz: f64, press: &Press, rng: &mut Rng) {
     for (n, x) in audio.iter_mut().enumerate().take(last).skip(first) {
         let t = n as f64 / hz - press.onset;
         let mut gain = (t / edge).min((press.length - t) / edge).clamp(0.0, 1.0);
-        if let Some((from, length)) = press.hole {
-            if t >= from && t < from + length {
-                gain = 0.0;
-            }
+        if let Some((from, length)) = press.hole
+            && t >= from
+            && t < from + length
+        {
+            gain = 0.0;
         }
         *x += (gain * (a * (TAU * low * t + p).sin() + b * (TAU * high * t + q).sin())) as f32;
     }
@@ -129,8 +132,14 @@ pub fn quantise(audio: &mut [f32]) {
 /// Returns the frame after the last voiced one.
 pub fn speech(audio: &mut [f32], hz: f64, dbfs: f64, from: f64, to: f64, rng: &mut Rng) -> usize {
     let vowels = [
-        [730.0, 1090.0, 2440.0], [270.0, 2290.0, 3010.0], [300.0, 870.0, 2240.0], [530.0, 1840.0, 2480.0],
-        [660.0, 1720.0, 2410.0], [570.0, 840.0, 2410.0], [440.0, 1020.0, 2240.0], [490.0, 1350.0, 1690.0],
+        [730.0, 1090.0, 2440.0],
+        [270.0, 2290.0, 3010.0],
+        [300.0, 870.0, 2240.0],
+        [530.0, 1840.0, 2480.0],
+        [660.0, 1720.0, 2410.0],
+        [570.0, 840.0, 2410.0],
+        [440.0, 1020.0, 2240.0],
+        [490.0, 1350.0, 1690.0],
     ];
     let pitch = rng.range(85.0, 260.0);
     let mut spoken: Vec<f32> = vec![0.0; audio.len()];

@@ -19,8 +19,10 @@ pub const TOKEN: &str = "a-token-for-tests";
 /// A running daemon with one application, `bot`; it is killed when this is dropped.
 pub struct Daemon {
     pub base: String,
+    #[allow(dead_code, reason = "benches share this file")]
     pub config: PathBuf,
     pub client: Client,
+    #[allow(dead_code, reason = "benches share this file")]
     pub child: Child,
     /// Kept open, or the daemon would write into a closed pipe.
     _stdout: tokio::io::Lines<BufReader<ChildStdout>>,
@@ -36,13 +38,16 @@ pub fn configure(folder: &Path, lines: Lines<'_>, more: &str) -> Outcome<PathBuf
     for (name, source) in lines {
         text += &format!("[lines.{name}]\nsource = {source:?}\n");
     }
-    text += &format!("[[applications]]\nid = \"bot\"\ntoken_sha256 = \"{digest}\"\nroles = [\"Calls.AccessMedia.All\"]\nlines = [\"*\"]\n{more}\n");
+    text += &format!(
+        "[[applications]]\nid = \"bot\"\ntoken_sha256 = \"{digest}\"\nroles = [\"Calls.AccessMedia.All\"]\nlines = [\"*\"]\n{more}\n"
+    );
     let config = folder.join("tonearm.toml");
     std::fs::write(&config, text)?;
     Ok(config)
 }
 
 impl Daemon {
+    #[allow(dead_code, reason = "benches share this file")]
     pub async fn start(folder: &Path, lines: Lines<'_>) -> Outcome<Daemon> {
         Daemon::with(&configure(folder, lines, "")?).await
     }
@@ -81,6 +86,7 @@ impl Daemon {
         Ok(self.send(Method::POST, path, Some(body)).await?.error_for_status()?.json().await?)
     }
 
+    #[allow(dead_code, reason = "benches share this file")]
     pub async fn get(&self, path: &str) -> Outcome<Value> {
         Ok(self.send(Method::GET, path, None).await?.error_for_status()?.json().await?)
     }

@@ -41,7 +41,8 @@ impl Callback {
     async fn of(&self, id: &str) -> Vec<Value> {
         for _ in 0..500 {
             let heard = self.heard.lock().unwrap().clone();
-            let mine: Vec<Value> = heard.into_iter().map(|(_, n)| n).filter(|n| n["resourceData"]["id"] == id).collect();
+            let mine: Vec<Value> =
+                heard.into_iter().map(|(_, n)| n).filter(|n| n["resourceData"]["id"] == id).collect();
             if mine.iter().any(|notification| notification["changeType"] == "deleted") {
                 return mine;
             }
@@ -172,7 +173,8 @@ async fn a_sequence_of_keys_is_cut_at_its_first() {
 #[tokio::test]
 async fn limits_end_a_recording_at_their_very_frame() {
     let stage = Stage::set(&talk(), "fast").await;
-    let silence = stage.play(r#"{"playBeep":false,"maxSilenceTimeoutInSeconds":2,"maxRecordDurationInSeconds":60}"#).await;
+    let silence =
+        stage.play(r#"{"playBeep":false,"maxSilenceTimeoutInSeconds":2,"maxRecordDurationInSeconds":60}"#).await;
     assert_eq!(summary(&silence), ("completed", "maxSilenceTimeout", 200, 0));
     let last = silence["evidence"]["lastVoicedFrame"].as_u64().unwrap();
     assert_eq!(silence["recording"]["frames"], last + 2 * 16_000);
@@ -201,7 +203,10 @@ async fn a_cancel_of_each_kind_ends_what_runs_and_keeps_what_was_recorded() {
     let waiting = stage.record(long).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let cancel = stage.daemon.post("/app/calls/mic/cancelMediaProcessing", "{}").await.unwrap();
-    assert_eq!((&cancel["@odata.type"], &cancel["status"]), (&"#microsoft.graph.cancelMediaProcessingOperation".into(), &"completed".into()));
+    assert_eq!(
+        (&cancel["@odata.type"], &cancel["status"]),
+        (&"#microsoft.graph.cancelMediaProcessingOperation".into(), &"completed".into())
+    );
     let running = stage.ended(&running).await;
     assert_eq!(summary(&running), ("failed", "operationCanceled", 400, 8508));
     assert!(running["recording"]["frames"].as_u64().unwrap() > 1_600);
@@ -302,7 +307,8 @@ struct Mounted(std::path::PathBuf);
 
 impl Mounted {
     fn tmpfs(at: &Path) -> Option<Mounted> {
-        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(at).status();
+        let mount =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(at).status();
         mount.is_ok_and(|status| status.success()).then(|| Mounted(at.to_owned()))
     }
 }

@@ -26,8 +26,19 @@ const ROWS: [&[&str]; 12] = [
 const PURE: [&str; 4] = ["units", "dsp", "record", "pipeline"];
 /// What those rows do not name.
 const IMPURE: [&str; 13] = [
-    "std::fs", "std::io", "std::net", "std::thread", "std::time", "std::sync", "std::env", "std::process", "tokio",
-    "tracing", "cpal", "hound", "crossbeam_channel",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::thread",
+    "std::time",
+    "std::sync",
+    "std::env",
+    "std::process",
+    "tokio",
+    "tracing",
+    "cpal",
+    "hound",
+    "crossbeam_channel",
 ];
 /// Crates that only some files may name.
 const PRIVATE: [(&str, &[&str]); 5] = [

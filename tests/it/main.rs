@@ -4,11 +4,11 @@
 
 mod chunking;
 mod daemon;
-mod endings;
-mod live;
 #[cfg(feature = "device")]
 mod device;
 mod docs;
+mod endings;
 mod fixtures;
 mod layering;
+mod live;
 mod sound;

@@ -1,5 +1,7 @@
 //! Sound made to measure: tones, bursts that pass for speech, silence; and the WAVs that hold it.
 
+#![allow(dead_code, reason = "benches share this file")]
+
 use std::f64::consts::TAU;
 use std::path::Path;
 
@@ -20,7 +22,6 @@ impl Sound {
     pub fn now(&self) -> u64 {
         self.samples.len() as u64
     }
-
 
     /// A key at −12 dBFS in each tone.
     pub fn key(self, key: char, ms: u32) -> Sound {
