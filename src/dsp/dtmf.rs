@@ -62,6 +62,8 @@ pub enum DtmfEvent {
 const HOPS_HZ: f64 = 400.0;
 /// A tone is fitted over 9 hops (22.5 ms): as long as possible while it may still be one of 23 ms.
 const FIT_HOPS: usize = 9;
+/// After this many faint hops every span of the past is zero.
+const QUIET_HOPS: u32 = 8;
 /// A tone must last this long, in seconds: over 23 ms (refused) by as much as an end can be off in noise.
 const SHORTEST_S: f64 = 0.0253;
 /// A key is held back from the settled frame for 16 hops (40 ms, in which the longest decision falls).
@@ -73,15 +75,15 @@ const MEASURE_HOPS: u64 = 3;
 /// A tone counts as present while both its tones are above this share of their power (−7 dB).
 const PRESENT: f32 = 0.2;
 /// The least share of the energy between 600 and 1,800 Hz that lies in the two tones, after 25.3 ms, 27.8 ms and so
-/// on: white noise at 15 dB leaves 0.97, a room 0.8.
-const PURITY: [f64; 5] = [0.93, 0.9, 0.85, 0.8, 0.75];
+/// on: white noise at 15 dB leaves 0.98, a room 0.96.
+const PURITY: [f64; 5] = [0.95, 0.93, 0.9, 0.87, 0.85];
 /// The least share of the energy from 300 to 3,700 Hz: vowels that fit a pair have more formants and a fundamental.
-const WIDE_PURITY: f64 = 0.75;
-/// A key begins with a rise of the energy by 4 dB at least; a glide, a chord or a tail does not.
-const RISE: f64 = 2.5;
-/// The same key again within this time must rise by 6 dB and come within 6 dB of the last: a room's tail beats.
+const WIDE_PURITY: f64 = 0.87;
+/// A key begins with a rise of the energy by 8 dB at least (15 dB in noise at an SNR of 15 dB); a glide or a tail
+/// does not, and a chord seldom.
+const RISE: f64 = 6.0;
+/// The same key again within this time must come within 6 dB of the last: a room's tail beats.
 const RESOUND_S: f64 = 0.3;
-const RESOUND_RISE: f64 = 4.0;
 /// Reported onsets lie this much before the measured one, so that nothing of the tone stays before them.
 const ONSET_MARGIN_S: f64 = 0.001;
 
@@ -155,6 +157,8 @@ struct Hearing {
     fours: [Bins; 4],
     /// The energy and the powers of the last eight spans of four hops.
     energies: [f32; 8],
+    /// How many hops in a row were faint.
+    quiet: u32,
     /// For how many hops a key may have been going on.
     run: usize,
     down: Option<Down>,
@@ -192,6 +196,7 @@ impl Hearing {
             twos: [Bins::ZERO; 2],
             fours: [Bins::ZERO; 4],
             energies: [0.0; 8],
+            quiet: 0,
             run: 0,
             down: None,
             previous: None,
@@ -211,6 +216,13 @@ impl Hearing {
         let input = self.heard.before(self.next_hop, self.hop + self.band.history());
         let tones = self.tones.extend(self.hop);
         let energy = self.band.run(input, tones);
+        self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
+        if self.quiet > QUIET_HOPS && self.down.is_none() {
+            // Every span is empty: nothing to add up.
+            self.run = 0;
+            self.settle();
+            return;
+        }
         let one = if energy < self.faint { Bins::ZERO } else { self.bank.correlate(tones) };
         let at = self.hops;
         self.hops = self.hops.wrapping_add(1);
@@ -231,6 +243,10 @@ impl Hearing {
                 self.look(&four, &four_before, report);
             }
         }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         let pending = self.next_hop.saturating_sub(((self.run + 1) * self.hop) as u64);
         self.settled = self.settled.max(pending * self.factor);
     }
@@ -311,7 +327,7 @@ impl Hearing {
             self.run = 2;
             return;
         }
-        if self.run < FIT_HOPS {
+        if self.run <= FIT_HOPS {
             return;
         }
         if let Some((tone, strengths)) = self.judge(four, before, row, column) {
@@ -386,8 +402,7 @@ impl Hearing {
         let levels = [(low, low_hz), (high, high_hz)];
         // Over two hops, n samples, an amplitude a correlates to (an/2)².
         let strengths = [low, high].map(|level| (level * self.hop as f64).powi(2) as f32);
-        let rise = self.rise(onset);
-        if self.wide_purity(length, levels) < WIDE_PURITY || rise < RISE || self.resounds(key, rise, strengths) {
+        if self.wide_purity(length, levels) < WIDE_PURITY || self.rise(onset) < RISE || self.resounds(key, strengths) {
             return None;
         }
         let margin = (ONSET_MARGIN_S * self.hz) as u64;
@@ -414,12 +429,12 @@ impl Hearing {
         0.5 * length as f64 * pair / f64::from(energy).max(1e-30)
     }
 
-    /// Whether `key` may be the room's answer to the one released last: the same, weaker, with no sharp onset.
-    fn resounds(&self, key: Key, rise: f64, strengths: [f32; 2]) -> bool {
+    /// Whether `key` may be the room's answer to the one released last: the same and weaker.
+    fn resounds(&self, key: Key, strengths: [f32; 2]) -> bool {
         self.previous.is_some_and(|(previous, released, before)| {
             let recent = ((self.next_hop - released) as f64) < RESOUND_S * self.hz;
             let weaker = strengths[0] + strengths[1] < 0.25 * (before[0] + before[1]);
-            previous == key && recent && (weaker || rise < RESOUND_RISE)
+            previous == key && recent && weaker
         })
     }
 
@@ -440,6 +455,7 @@ impl Hearing {
         self.twos = [Bins::ZERO; 2];
         self.fours = [Bins::ZERO; 4];
         self.energies = [0.0; 8];
+        self.quiet = 0;
         self.run = 0;
         self.previous = None;
         self.settled = self.settled.max(position);
