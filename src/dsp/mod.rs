@@ -9,6 +9,7 @@ pub mod dtmf;
 mod fit;
 mod floor;
 mod goertzel;
+mod keys;
 pub mod level;
 pub mod resample;
 pub mod silence;

@@ -1,7 +1,7 @@
 //! Audio with known contents, made from a seed: what tests and benches feed to the detectors.
 //!
 //! Everything is deterministic. Levels of tones are in dBm0 (a full-scale sine is +3.14), as in telephony's limits.
-#![allow(dead_code)]
+#![allow(dead_code)] // Each user takes some of it.
 
 use std::f64::consts::TAU;
 
@@ -48,9 +48,13 @@ impl Rng {
     }
 }
 
+/// The level of a full-scale sine.
+#[allow(clippy::approx_constant)] // No π: A-law's overload point (ITU-T G.711).
+pub const FULL_SCALE_DBM0: f64 = 3.14;
+
 /// The amplitude of a sine of `dbm0`.
 pub fn amplitude(dbm0: f64) -> f64 {
-    10f64.powf((dbm0 - 3.14) / 20.0)
+    10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
 }
 
 /// One key press.
