@@ -5,8 +5,6 @@
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 #![allow(clippy::needless_range_loop, reason = "an index is a time here")]
 #![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")]
-#![allow(clippy::drop_non_drop, reason = "what black_box returns")]
-#![allow(dropping_copy_types, reason = "what black_box returns")]
 
 #[path = "reference/classes.rs"]
 mod classes;
@@ -128,7 +126,9 @@ fn speed(hz: u32) {
                 corpus::press(&mut audio, f64::from(hz), &press, &mut rng);
             }),
             2 => {}
-            _ => drop(corpus::speech(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng)),
+            _ => {
+                corpus::speech(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng);
+            }
         }
         let time = |run: &mut dyn FnMut(&[f32])| {
             let best = (0..5)
@@ -143,8 +143,16 @@ fn speed(hz: u32) {
         let mut dtmf = Dtmf::new(rate, &DtmfConfig::default());
         let mut silence = Silence::new(rate, &SilenceConfig::default());
         let mut level = tonearm::dsp::level::Level::default();
-        let tones = time(&mut |block| dtmf.feed(block, |event| drop(std::hint::black_box(event))));
-        let speech = time(&mut |block| silence.feed(block, |event| drop(std::hint::black_box(event))));
+        let tones = time(&mut |block| {
+            dtmf.feed(block, |event| {
+                std::hint::black_box(event);
+            })
+        });
+        let speech = time(&mut |block| {
+            silence.feed(block, |event| {
+                std::hint::black_box(event);
+            })
+        });
         let levels = time(&mut |block| level.add(block));
         std::hint::black_box(level);
         line += &format!("  | {tones:5.2} {speech:5.2} {levels:5.2}");

@@ -69,7 +69,7 @@ pub fn score(hz: u32, seeds: &[u64]) {
                 let spoken = rng.range(3.0, 8.0);
                 let mut audio = vec![0.0; ((before + spoken + 6.0) * fs) as usize];
                 let end = corpus::speech(&mut audio, fs, speech_dbfs, before, before + spoken, &mut rng);
-                background(kind, &mut audio, fs, speech_dbfs + 3.14 - snr, &mut rng);
+                background(kind, &mut audio, fs, speech_dbfs + corpus::FULL_SCALE_DBM0 - snr, &mut rng);
                 corpus::quantise(&mut audio);
                 let mut resampler = Resampler::new(Rate::TELEPHONE, rate, 1);
                 let (mut device, frames) = (Vec::new(), audio.len() as u64);
@@ -100,7 +100,8 @@ pub fn score(hz: u32, seeds: &[u64]) {
                     None => counts[2] += 1,
                     Some(last) => {
                         let error = rate.seconds(last) - end as f64 / fs;
-                        if error < -0.5 {
+                        // Stopped while somebody still spoke.
+                        if error < -2.0 {
                             counts[1] += 1
                         } else {
                             counts[0] += 1

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::f64::consts::TAU;
 
 const RATES: [u32; 9] = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 88_200, 96_000, 192_000];
 

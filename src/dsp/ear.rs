@@ -1,7 +1,8 @@
 //! One channel's detectors, and what the one tells the other: a key's tone is neither speech nor silence.
 
 use super::decimate::Decimator;
-use super::dtmf::{self, DtmfConfig, DtmfEvent};
+use super::dtmf::{DtmfConfig, DtmfEvent};
+use super::keys;
 use super::level::Level;
 use super::silence::{self, SilenceConfig, SpeechEvent};
 use super::tone::Tone;
@@ -49,7 +50,7 @@ pub struct Meter {
 pub struct Ear {
     /// One for both detectors.
     decimator: Decimator,
-    dtmf: dtmf::Hearing,
+    dtmf: keys::Hearing,
     silence: silence::Hearing,
     level: Level,
     last_voiced_frame: Option<u64>,
@@ -58,9 +59,9 @@ pub struct Ear {
 impl Ear {
     /// An ear for a channel at `rate`.
     pub fn new(rate: Rate, dtmf: &DtmfConfig, silence: &SilenceConfig) -> Ear {
-        let (decimator, hz) = (Decimator::new(rate), Decimator::out_hz(rate));
+        let (decimator, hz) = (Decimator::new(rate, 3), Decimator::out_hz(rate));
         Ear {
-            dtmf: dtmf::Hearing::new(hz, &decimator, dtmf),
+            dtmf: keys::Hearing::new(hz, &decimator, dtmf),
             silence: silence::Hearing::new(hz, &decimator, silence),
             decimator,
             level: Level::default(),
@@ -95,7 +96,7 @@ impl Ear {
 
     /// Every key still to be reported has its onset here or later.
     pub fn keys_settled_frame(&self) -> u64 {
-        self.dtmf.settled_frame()
+        self.dtmf.settled()
     }
 
     /// Every frame still to be reported as voiced is this one or a later one.

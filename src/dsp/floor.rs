@@ -11,6 +11,9 @@ const ASSUMED_DBFS: f32 = -60.0;
 /// Below this there is no noise to be heard over: half a step of 16 bits, and digital silence.
 const LEAST_DBFS: f32 = -75.0;
 
+/// Speech has ended, whatever the floor, when the level has fallen this far below it (other voices in the room).
+const FALL_DB: f32 = 15.0;
+
 /// The floor of one channel.
 pub(super) struct Floor {
     /// The energy of the last blocks, smoothed over about 50 ms.
@@ -55,6 +58,6 @@ impl Floor {
     /// The levels above which a block is voiced: to begin speech, and to go on, if speech was `speech_dbfs` loud.
     pub fn thresholds(&self, speech_dbfs: f32) -> (f32, f32) {
         let (on, off) = (self.dbfs + 9.0, self.dbfs + 5.0);
-        (on, off.max(speech_dbfs - 18.0))
+        (on, off.max(speech_dbfs - FALL_DB))
     }
 }

@@ -52,17 +52,21 @@ fn measure(samples: &[f32]) -> (f32, f32, u32) {
     let mut peaks = [0.0f32; LANES];
     let mut clips = [0u32; LANES];
     let (groups, rest) = samples.as_chunks::<LANES>();
-    let mut last = [0.0f32; LANES];
-    last[..rest.len()].copy_from_slice(rest);
-    for group in groups.iter().chain([&last]) {
+    // Comparing rather than `is_finite`: a NaN fails it, and it vectorises.
+    let sane = |x: f32| if x.abs() <= f32::MAX { x.abs() } else { 0.0 };
+    for group in groups {
         for lane in 0..LANES {
-            // Comparing rather than `is_finite`: a NaN fails it, and it vectorises.
-            let size = group[lane].abs();
-            let size = if size <= f32::MAX { size } else { 0.0 };
+            let size = sane(group[lane]);
             squares[lane] += size * size;
             peaks[lane] = if size > peaks[lane] { size } else { peaks[lane] };
             clips[lane] += u32::from(size >= CLIPPED);
         }
+    }
+    for (lane, &x) in rest.iter().enumerate() {
+        let size = sane(x);
+        squares[lane] += size * size;
+        peaks[lane] = if size > peaks[lane] { size } else { peaks[lane] };
+        clips[lane] += u32::from(size >= CLIPPED);
     }
     (squares.iter().sum(), peaks.iter().fold(0.0, |peak, &x| peak.max(x)), clips.iter().sum())
 }

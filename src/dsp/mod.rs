@@ -10,6 +10,7 @@ pub mod ear;
 mod fit;
 mod floor;
 mod goertzel;
+mod keys;
 pub mod level;
 pub mod resample;
 pub mod silence;

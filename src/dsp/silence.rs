@@ -3,13 +3,13 @@
 //! The signal is brought to 8 kHz, as for tones; blocks of 10 ms lose their mean and slow drift (hum) and count by
 //! what is left. The floor is the quietest stretch of the last two seconds. See `design/detection.md`.
 
-use super::decimate::Decimator;
+use super::decimate::{Decimator, copy};
 use super::tape::Tape;
 use crate::units::{Rate, SILENT_DBFS, dbfs};
 use multiversion::multiversion;
 
 /// What the detector may be told; each threshold with its source.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SilenceConfig {
     /// A fixed threshold in dBFS instead of the adaptive floor's.
     pub threshold_dbfs: Option<f32>,
@@ -55,7 +55,7 @@ pub struct Silence {
 impl Silence {
     /// A detector for one channel at `rate`.
     pub fn new(rate: Rate, config: &SilenceConfig) -> Silence {
-        let decimator = Decimator::new(rate);
+        let decimator = Decimator::new(rate, 1);
         let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config);
         Silence { decimator, hearing }
     }
@@ -187,7 +187,7 @@ impl Hearing {
 
     pub fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(SpeechEvent)) {
         for samples in samples.chunks(self.length) {
-            self.heard.extend(samples.len()).copy_from_slice(samples);
+            copy(samples, self.heard.extend(samples.len()));
             let end = (self.block + 1) * self.length as u64;
             if self.heard.end() >= end {
                 let block = self.heard.before(end, self.length);

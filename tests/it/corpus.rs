@@ -3,7 +3,7 @@
 //! Everything is deterministic. Levels of tones are in dBm0 (a full-scale sine is +3.14), as in telephony's limits.
 #![allow(dead_code, reason = "each user of this file takes a part")]
 #![allow(clippy::needless_range_loop, reason = "an index is a time here")]
-#![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")]
+#![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")] // Each user takes some of it.
 
 use std::f64::consts::TAU;
 
@@ -50,9 +50,13 @@ impl Rng {
     }
 }
 
+/// The level of a full-scale sine.
+#[allow(clippy::approx_constant)] // No π: A-law's overload point (ITU-T G.711).
+pub const FULL_SCALE_DBM0: f64 = 3.14;
+
 /// The amplitude of a sine of `dbm0`.
 pub fn amplitude(dbm0: f64) -> f64 {
-    10f64.powf((dbm0 - 3.14) / 20.0)
+    10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
 }
 
 /// One key press.
@@ -84,11 +88,9 @@ pub fn press(audio: &mut [f32], hz: f64, press: &Press, rng: &mut Rng) {
         let t = n as f64 / hz - press.onset;
         let mut gain = (t / edge).min((press.length - t) / edge).clamp(0.0, 1.0);
         if let Some((from, length)) = press.hole
-            && t >= from
-            && t < from + length
-        {
-            gain = 0.0;
-        }
+            && t >= from && t < from + length {
+                gain = 0.0;
+            }
         *x += (gain * (a * (TAU * low * t + p).sin() + b * (TAU * high * t + q).sin())) as f32;
     }
 }

@@ -1,0 +1,393 @@
+//! The search for keys in the decimated signal, behind `dtmf`.
+
+use super::bandpass::BandPass;
+use super::decimate::{Decimator, copy};
+use super::dtmf::{DtmfConfig, DtmfEvent};
+use super::fit::Fit;
+use super::goertzel::{BINS, Bank, Bins, frequency};
+use super::tape::Tape;
+use super::tone::{Key, Tone};
+use std::f64::consts::TAU;
+
+/// Hops a second: one lasts 2.5 ms.
+const HOPS_HZ: f64 = 400.0;
+/// A tone is fitted over 9 hops (22.5 ms): as long as possible while it may still be one of 23 ms.
+const FIT_HOPS: usize = 9;
+/// After this many faint hops every span of the past is zero.
+const QUIET_HOPS: u32 = 8;
+/// A tone must last this long, in seconds: over 23 ms (refused) by as much as an end can be off in noise.
+const SHORTEST_S: f64 = 0.0253;
+/// A key is held back from the settled frame for 16 hops (40 ms, in which the longest decision falls).
+const LONGEST_RUN: usize = 16;
+/// A key ends after 12 hops (30 ms) of absence: halfway between an interruption (20 ms) and a pause (40 ms).
+const ABSENT_HOPS: u64 = 12;
+/// The end of a tone is measured after 3 hops of absence, when the signal that follows is there.
+const MEASURE_HOPS: u64 = 3;
+/// A tone counts as present while both its tones are above this share of their power (−7 dB).
+const PRESENT: f32 = 0.2;
+/// The least share of the energy between 600 and 1,800 Hz that lies in the two tones, after 25.3 ms, 27.8 ms and so
+/// on: white noise at 15 dB leaves 0.98, a room 0.96.
+const PURITY: [f64; 5] = [0.95, 0.93, 0.9, 0.87, 0.85];
+/// The least share of the energy from 300 to 3,700 Hz: vowels that fit a pair have more formants and a fundamental.
+const WIDE_PURITY: f64 = 0.87;
+/// A key begins with a rise of the energy by 8 dB at least (15 dB in noise at an SNR of 15 dB); a glide or a tail
+/// does not, and a chord seldom.
+const RISE: f64 = 6.0;
+/// The same key again within this time must come within 6 dB of the last: a room's tail beats.
+const RESOUND_S: f64 = 0.3;
+/// Reported onsets lie this much before the measured one, so that nothing of the tone stays before them.
+const ONSET_MARGIN_S: f64 = 0.001;
+
+/// The key that is down.
+struct Down {
+    key: Key,
+    bins: [usize; 2],
+    /// The powers of its tones over 5 ms, as correlated.
+    strengths: [f32; 2],
+    onset: u64,
+    /// The end of the last hop in which it was heard.
+    heard: u64,
+    /// The end as measured, once it has been absent for a while.
+    end: Option<u64>,
+}
+
+/// The detector behind the decimator. Sample indices are those of the decimated signal.
+pub(super) struct Hearing {
+    config: DtmfConfig,
+    hz: f64,
+    hop: usize,
+    /// Device frames to one sample.
+    factor: u64,
+    /// Device frames that the decimator waits for.
+    delay: u64,
+    band: BandPass,
+    bank: Bank,
+    turns: [Bins; 3],
+    gains: [f32; BINS],
+    /// Below this energy a hop holds no tone of the minimum level.
+    faint: f32,
+    heard: Tape,
+    tones: Tape,
+    next_hop: u64,
+    hops: usize,
+    last: Bins,
+    twos: [Bins; 2],
+    fours: [Bins; 4],
+    /// The energy and the powers of the last eight spans of four hops.
+    energies: [f32; 8],
+    /// How many hops in a row were faint.
+    quiet: u32,
+    /// For how many hops a key may have been going on.
+    run: usize,
+    down: Option<Down>,
+    /// The key released last, when, and the powers of its tones.
+    previous: Option<(Key, u64, [f32; 2])>,
+    settled: u64,
+}
+
+impl Hearing {
+    pub fn new(hz: f64, decimator: &Decimator, config: &DtmfConfig) -> Hearing {
+        let hop = (hz / HOPS_HZ).round() as usize;
+        let band = BandPass::new(hz);
+        let bank = Bank::new(hz, hop);
+        let gains = std::array::from_fn(|bin| band.gain(frequency(bin)) as f32);
+        let least = 10f64.powf(f64::from(config.minimum_dbfs) / 20.0);
+        let weakest = gains.iter().fold(f32::MAX, |least, &gain| least.min(gain));
+        Hearing {
+            config: *config,
+            hz,
+            hop,
+            factor: decimator.factor(),
+            delay: decimator.delay(),
+            turns: [bank.turn(1), bank.turn(2), bank.turn(4)],
+            gains,
+            // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
+            faint: (0.25 * 0.5 * least * least * hop as f64) as f32 * weakest * weakest,
+            // 80 ms: the longest look back is a fit before 7.5 ms of absence, and the run before a tone.
+            heard: Tape::new(32 * hop + band.history(), 4 * hop),
+            tones: Tape::new(32 * hop, hop),
+            band,
+            bank,
+            next_hop: hop as u64,
+            hops: 0,
+            last: Bins::ZERO,
+            twos: [Bins::ZERO; 2],
+            fours: [Bins::ZERO; 4],
+            energies: [0.0; 8],
+            quiet: 0,
+            run: 0,
+            down: None,
+            previous: None,
+            settled: 0,
+        }
+    }
+
+    pub fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(DtmfEvent)) {
+        copy(samples, self.heard.extend(samples.len()));
+        while self.heard.end() >= self.next_hop {
+            self.hear_hop(report);
+            self.next_hop += self.hop as u64;
+        }
+    }
+
+    /// Every key reported from now on has its onset at this device frame or later.
+    pub fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
+        let input = self.heard.before(self.next_hop, self.hop + self.band.history());
+        let tones = self.tones.extend(self.hop);
+        let energy = self.band.run(input, tones);
+        self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
+        if self.quiet > QUIET_HOPS && self.down.is_none() {
+            // Every span is empty: nothing to add up.
+            self.run = 0;
+            self.settle();
+            return;
+        }
+        let one = if energy < self.faint { Bins::ZERO } else { self.bank.correlate(tones) };
+        let at = self.hops;
+        self.hops = self.hops.wrapping_add(1);
+        self.energies[at % 8] = energy;
+        let two = one.after(&self.last, &self.turns[0]);
+        let four = two.after(&self.twos[at % 2], &self.turns[1]);
+        let four_before = self.fours[at % 4];
+        self.last = one;
+        self.twos[at % 2] = two;
+        self.fours[at % 4] = four;
+
+        let present = self.presence(&two, at, report);
+        if present || energy < self.faint {
+            self.run = 0;
+        } else {
+            self.run = (self.run + 1).min(LONGEST_RUN);
+            if self.run >= 4 {
+                self.look(&four, &four_before, report);
+            }
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let pending = self.next_hop.saturating_sub(((self.run + 1) * self.hop) as u64);
+        self.settled = self.settled.max(pending * self.factor);
+    }
+
+    /// Follows the key that is down; says whether it is heard in this hop.
+    fn presence(&mut self, two: &Bins, at: usize, report: &mut impl FnMut(DtmfEvent)) -> bool {
+        let Some(down) = &mut self.down else { return false };
+        let power = two.power();
+        let strengths = down.bins.map(|bin| power[bin] / (self.gains[bin] * self.gains[bin]));
+        let energy = self.energies[at % 8] + self.energies[(at + 7) % 8];
+        let share = down.bins.iter().map(|&bin| power[bin]).sum::<f32>() / (self.hop as f32 * energy);
+        // Each of them: the next key often shares the row or the column.
+        if (0..2).all(|n| strengths[n] >= PRESENT * down.strengths[n]) && share > 0.3 {
+            down.strengths = std::array::from_fn(|n| down.strengths[n].max(0.7 * strengths[n]));
+            down.heard = self.next_hop;
+            down.end = None;
+            return true;
+        }
+        let absent = (self.next_hop - down.heard) / self.hop as u64;
+        if absent >= MEASURE_HOPS && down.end.is_none() {
+            let (heard, onset, bins) = (down.heard, down.onset, down.bins);
+            let end = self.measured_end(heard, bins).max(onset);
+            if let Some(down) = &mut self.down {
+                down.end = Some(end);
+            }
+        }
+        if absent >= ABSENT_HOPS {
+            self.release(u64::MAX, report);
+        }
+        false
+    }
+
+    /// The end of the key that is down (a device frame), measured after [`MEASURE_HOPS`] of absence.
+    fn measured_end(&self, heard: u64, bins: [usize; 2]) -> u64 {
+        // The last two hops in which it was heard may hold little of it.
+        let to = heard - self.hop as u64;
+        let length = (8 * self.hop) & !1;
+        let after = self.tones.before(self.next_hop, (self.next_hop - to) as usize);
+        let omega = |bin: usize| TAU * frequency(bin) / self.hz;
+        let span = self.tones.before(to, length);
+        let fit = Fit::new(span, omega(bins[0]), omega(bins[1]));
+        let middle = to - length as u64 / 2;
+        let end = if fit.purity() > 0.6 {
+            middle + fit.reach(span[length / 2..].iter().chain(after), false) as u64
+        } else {
+            to
+        };
+        self.frame(end)
+    }
+
+    /// The device frame of a sample of the band-passed signal.
+    fn frame(&self, sample: u64) -> u64 {
+        sample.saturating_sub(self.band.delay() as u64) * self.factor
+    }
+
+    /// Reports the end of the key that is down, at `latest` if it is still heard.
+    pub fn release(&mut self, latest: u64, report: &mut impl FnMut(DtmfEvent)) {
+        if let Some(down) = self.down.take() {
+            let end_frame = down.end.unwrap_or(latest).min(latest);
+            self.previous = Some((down.key, self.next_hop, down.strengths));
+            report(DtmfEvent::Released { key: down.key, end_frame });
+        }
+    }
+
+    /// The gate: whether the last 10 or 20 ms may belong to a key, and if so, whether they do.
+    fn look(&mut self, four: &Bins, before: &Bins, report: &mut impl FnMut(DtmfEvent)) {
+        let (now, then) = (four.power(), before.power());
+        let long = self.run >= 8;
+        let at = self.hops;
+        let spans = if long { 8 } else { 4 };
+        let power: [f32; BINS] = std::array::from_fn(|bin| if long { now[bin] + then[bin] } else { now[bin] });
+        let energy: f32 = (1..=spans).map(|back| self.energies[(at + 8 - back) % 8]).sum();
+        let (row, column) = (loudest(&power[..4]), 4 + loudest(&power[4..]));
+        // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
+        let share = (power[row] + power[column]) / (2.0 * self.hop as f32 * energy);
+        if share < 0.5 {
+            // What is no tone over 10 ms is none; one that began within the last 5 may still be.
+            self.run = 2;
+            return;
+        }
+        // What cannot pass is not worth a fit: a pair at the limits of frequency, in noise, has a share of 0.75.
+        let level = |bin: usize| power[bin] / (self.gains[bin] * self.gains[bin]);
+        let (low, high) = (level(row), level(column));
+        if self.run <= FIT_HOPS || share < 0.65 || low > 20.0 * high || high > 20.0 * low {
+            return;
+        }
+        if let Some((tone, strengths)) = self.judge(four, before, row, column) {
+            if self.down.is_some() {
+                self.release(tone.onset_frame, report);
+            }
+            self.down = Some(Down {
+                key: tone.key,
+                bins: [row, column],
+                strengths,
+                onset: tone.onset_frame,
+                heard: self.next_hop,
+                end: None,
+            });
+            self.run = 0;
+            report(DtmfEvent::Pressed(tone));
+        }
+    }
+
+    /// Fits the last 22.5 ms and applies the limits.
+    fn judge(&self, four: &Bins, before: &Bins, row: usize, column: usize) -> Option<(Tone, [f32; 2])> {
+        let key = Key::at(row, column - 4);
+        if column == 7 && !self.config.letters {
+            return None;
+        }
+        let limit = f64::from(self.config.frequency_error);
+        let start = |bin: usize| {
+            let turn = &self.turns[2];
+            let (re, im) = (
+                four.re[bin] * turn.re[bin] - four.im[bin] * turn.im[bin],
+                four.re[bin] * turn.im[bin] + four.im[bin] * turn.re[bin],
+            );
+            let angle = (im * before.re[bin] - re * before.im[bin]).atan2(re * before.re[bin] + im * before.im[bin]);
+            let off = f64::from(angle) / (4 * self.hop) as f64;
+            let nominal = TAU * frequency(bin) / self.hz;
+            (off.abs() < 2.0 * limit * nominal).then_some(nominal + off)
+        };
+        let length = (FIT_HOPS * self.hop) & !1;
+        let span = self.tones.before(self.next_hop, length);
+        let fit = Fit::new(span, start(row)?, start(column)?);
+        let hz = |omega: f64| omega * self.hz / TAU;
+        let (low_hz, high_hz) = (hz(fit.low.omega), hz(fit.high.omega));
+        let off = |hz: f64, bin: usize| (hz / frequency(bin) - 1.0).abs();
+        if off(low_hz, row) > limit || off(high_hz, column) > limit {
+            return None;
+        }
+        let low = fit.low.amplitude() / self.band.gain(low_hz);
+        let high = fit.high.amplitude() / self.band.gain(high_hz);
+        let (low_dbfs, high_dbfs) = (20.0 * low.log10() as f32, 20.0 * high.log10() as f32);
+        let twist = high_dbfs - low_dbfs;
+        if low_dbfs.min(high_dbfs) < self.config.minimum_dbfs
+            || twist > self.config.twist_db
+            || twist < -self.config.reverse_twist_db
+        {
+            return None;
+        }
+
+        let middle = self.next_hop - length as u64 / 2;
+        let end = middle + fit.reach(span[length / 2..].iter(), false) as u64;
+        let back = (self.run + 2) * self.hop - length / 2;
+        let onset = middle - fit.reach(self.tones.before(middle, back).iter().rev(), true) as u64;
+        let lasted = (end - onset) as f64 / self.hz;
+        if lasted < SHORTEST_S || self.next_hop - end > self.hop as u64 / 3 {
+            return None;
+        }
+        // Dirty tones cost time, not errors.
+        let purity = fit.purity();
+        let steps = ((lasted - SHORTEST_S) * HOPS_HZ) as usize;
+        if purity < PURITY[steps.min(PURITY.len() - 1)] || fit.low.slope().abs() > 0.5 || fit.high.slope().abs() > 0.5 {
+            return None;
+        }
+        let levels = [(low, low_hz), (high, high_hz)];
+        // Over two hops, n samples, an amplitude a correlates to (an/2)².
+        let strengths = [low, high].map(|level| (level * self.hop as f64).powi(2) as f32);
+        if self.wide_purity(length, levels) < WIDE_PURITY || self.rise(onset) < RISE || self.resounds(key, strengths) {
+            return None;
+        }
+        let margin = (ONSET_MARGIN_S * self.hz) as u64;
+        let tone = Tone {
+            key,
+            onset_frame: self.frame(onset.saturating_sub(margin)).max(self.settled),
+            decision_frame: (self.next_hop - 1) * self.factor + self.delay,
+            low_hz: low_hz as f32,
+            high_hz: high_hz as f32,
+            low_dbfs,
+            high_dbfs,
+            purity: purity as f32,
+        };
+        Some((tone, strengths))
+    }
+
+    /// The share of the two tones (amplitude, Hz) in all that is heard but hum, over the last `length` samples.
+    fn wide_purity(&self, length: usize, tones: [(f64, f64); 2]) -> f64 {
+        let spread = (self.hz / 4_000.0).round() as usize;
+        let heard = self.heard.before(self.next_hop, length + spread);
+        let energy: f32 = heard.iter().zip(&heard[spread..]).map(|(a, b)| (a - b) * (a - b)).sum();
+        let gain = |hz: f64| 2.0 * (std::f64::consts::PI * hz * spread as f64 / self.hz).sin();
+        let pair: f64 = tones.iter().map(|&(level, hz)| (level * gain(hz)).powi(2)).sum();
+        0.5 * length as f64 * pair / f64::from(energy).max(1e-30)
+    }
+
+    /// Whether `key` may be the room's answer to the one released last: the same and weaker.
+    fn resounds(&self, key: Key, strengths: [f32; 2]) -> bool {
+        self.previous.is_some_and(|(previous, released, before)| {
+            let recent = ((self.next_hop - released) as f64) < RESOUND_S * self.hz;
+            let weaker = strengths[0] + strengths[1] < 0.25 * (before[0] + before[1]);
+            previous == key && recent && weaker
+        })
+    }
+
+    /// How many times the energy in the band is greater within 10 ms after `onset` than 10 ms before it.
+    fn rise(&self, onset: u64) -> f64 {
+        let (span, edge) = (4 * self.hop, self.band.delay() as u64);
+        let energy = |to: u64| self.tones.before(to, span).iter().map(|x| f64::from(x * x)).sum::<f64>();
+        energy(onset + edge + span as u64) / energy(onset.saturating_sub(edge)).max(1e-30)
+    }
+
+    /// Goes on at sample `next`, which is the first at or after device frame `position`.
+    pub fn restart(&mut self, next: u64, position: u64) {
+        self.heard.restart(next);
+        self.next_hop = (next + 1).next_multiple_of(self.hop as u64);
+        self.tones.restart(self.next_hop - self.hop as u64);
+        self.hops = 0;
+        self.last = Bins::ZERO;
+        self.twos = [Bins::ZERO; 2];
+        self.fours = [Bins::ZERO; 4];
+        self.energies = [0.0; 8];
+        self.quiet = 0;
+        self.run = 0;
+        self.previous = None;
+        self.settled = self.settled.max(position);
+    }
+}
+
+fn loudest(power: &[f32]) -> usize {
+    (1..power.len()).fold(0, |best, bin| if power[bin] > power[best] { bin } else { best })
+}
