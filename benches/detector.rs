@@ -91,7 +91,7 @@ fn main() {
         speech::score(hz, &seeds);
     }
 
-    println!("\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on a key, on zeros");
+    println!("\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices");
     for hz in [8_000, 16_000, 44_100, 48_000] {
         speed(hz);
     }
@@ -105,7 +105,7 @@ fn speed(hz: u32) {
     let rate = Rate::new(hz).expect("a rate");
     let mut rng = corpus::Rng::new(1);
     let mut line = format!("  {hz:>6} Hz");
-    for kind in 0..3 {
+    for kind in 0..4 {
         let mut audio = vec![0.0; hz as usize * 20];
         match kind {
             0 => corpus::noise(&mut audio, f64::from(hz), -30.0, &mut rng),
@@ -113,7 +113,8 @@ fn speed(hz: u32) {
                 let press = classes::press(n % 16, 0.5 * n as f64 + 0.1, 0.1);
                 corpus::press(&mut audio, f64::from(hz), &press, &mut rng);
             }),
-            _ => {}
+            2 => {}
+            _ => drop(corpus::speech(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng)),
         }
         let time = |run: &mut dyn FnMut(&[f32])| {
             let best = (0..5)

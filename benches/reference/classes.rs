@@ -110,8 +110,8 @@ pub fn all(hz: f64, seed: u64) -> Vec<Case> {
         }
         corpus::noise(audio, hz, -60.0, rng);
     }));
-    for rt60 in [0.2, 0.4] {
-        cases.push(row("rooms, rt60 0.2, 0.4 s", hz, &mut rng, 160, false, &mut |p, rng| {
+    for rt60 in [0.2, 0.4].repeat(5) {
+        cases.push(row("rooms, rt60 0.2, 0.4 s", hz, &mut rng, 32, false, &mut |p, rng| {
             p.length = rng.range(0.07, 0.12);
             p.onset += 0.05;
         }, &mut |audio, rng| {

@@ -1,6 +1,7 @@
 //! The end of speech over backgrounds.
 
 use crate::corpus::{self, Rng};
+use tonearm::dsp::resample::Resampler;
 use tonearm::dsp::silence::{Silence, SilenceConfig, SpeechEvent};
 use tonearm::units::Rate;
 
@@ -54,7 +55,8 @@ fn background(kind: &str, audio: &mut [f32], hz: f64, dbm0: f64, rng: &mut Rng) 
 /// Prints how well the end of speech is found.
 pub fn score(hz: u32, seeds: &[u64]) {
     let rate = Rate::new(hz).expect("a rate");
-    let fs = f64::from(hz);
+    // Made at 8 kHz and resampled, so that each rate hears the same voices over the same noise.
+    let fs = 8_000.0;
     let mut all = [0usize; 5];
     for kind in BACKGROUNDS {
         let mut counts = [0usize; 5];
@@ -69,10 +71,14 @@ pub fn score(hz: u32, seeds: &[u64]) {
                 let end = corpus::speech(&mut audio, fs, speech_dbfs, before, before + spoken, &mut rng);
                 background(kind, &mut audio, fs, speech_dbfs + 3.14 - snr, &mut rng);
                 corpus::quantise(&mut audio);
+                let mut resampler = Resampler::new(Rate::TELEPHONE, rate, 1);
+                let (mut device, frames) = (Vec::new(), audio.len() as u64);
+                resampler.process(&audio, &mut device);
+                resampler.finish(frames, &mut device);
                 let hang = 2 * u64::from(hz);
                 let mut silence = Silence::new(rate, &SilenceConfig::default());
                 let (mut voiced, mut fed, mut stopped) = (None, 0u64, None);
-                for block in audio.chunks(hz as usize / 100) {
+                for block in device.chunks(hz as usize / 100) {
                     fed += block.len() as u64;
                     silence.feed(block, |event| match event {
                         SpeechEvent::On { voiced_frame, .. } | SpeechEvent::Voiced { voiced_frame } => voiced = Some(voiced_frame),
@@ -80,7 +86,7 @@ pub fn score(hz: u32, seeds: &[u64]) {
                     });
                     // Noise from the first frame on may be speech until the floor knows better.
                     if let Some(last) = voiced {
-                        let first_spoken = (before * fs) as u64;
+                        let first_spoken = (before * f64::from(hz)) as u64;
                         if last > first_spoken && silence.settled_frame().min(fed) > last + hang {
                             stopped = Some(last);
                             break;
@@ -91,7 +97,7 @@ pub fn score(hz: u32, seeds: &[u64]) {
                 match stopped {
                     None => counts[2] += 1,
                     Some(last) => {
-                        let error = (last as f64 - end as f64) / fs;
+                        let error = rate.seconds(last) - end as f64 / fs;
                         if error < -0.5 { counts[1] += 1 } else { counts[0] += 1 }
                         if error.abs() <= 0.2 { counts[3] += 1 }
                     }

@@ -3,6 +3,11 @@
 //! Belongs here: arguments, what a terminal shows, exit codes. Does not: anything the daemon needs (`control`, `api`).
 
 mod detect;
+mod record;
+mod replay;
+mod request;
+mod serve;
+mod waveform;
 #[cfg(feature = "device")]
 mod devices;
 
@@ -31,6 +36,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Make one recording, here and now
+    Record(record::Record),
+    /// Run the whole pipeline over WAV files, as fast as it goes
+    Replay(replay::Replay),
     /// Find every DTMF tone (and, if asked, speech) in WAV files
     Detect(detect::Detect),
     /// List what can be recorded from and played to
@@ -41,6 +52,9 @@ enum Command {
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Record(record) => record.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Detect(detect) => detect.run(),
         #[cfg(feature = "device")]
         Command::Devices(devices) => devices.run(),

@@ -62,6 +62,8 @@ pub enum DtmfEvent {
 const HOPS_HZ: f64 = 400.0;
 /// A tone is fitted over 9 hops (22.5 ms): as long as possible while it may still be one of 23 ms.
 const FIT_HOPS: usize = 9;
+/// After this many faint hops every span of the past is zero.
+const QUIET_HOPS: u32 = 8;
 /// A tone must last this long, in seconds: over 23 ms (refused) by as much as an end can be off in noise.
 const SHORTEST_S: f64 = 0.0253;
 /// A key is held back from the settled frame for 16 hops (40 ms, in which the longest decision falls).
@@ -70,15 +72,18 @@ const LONGEST_RUN: usize = 16;
 const ABSENT_HOPS: u64 = 12;
 /// The end of a tone is measured after 3 hops of absence, when the signal that follows is there.
 const MEASURE_HOPS: u64 = 3;
-/// A tone counts as present while its energy is above this share of what it was (−7 dB).
+/// A tone counts as present while both its tones are above this share of their power (−7 dB).
 const PRESENT: f32 = 0.2;
 /// The least share of the energy between 600 and 1,800 Hz that lies in the two tones, after 25.3 ms, 27.8 ms and so
-/// on: white noise at 15 dB leaves 0.97, a room 0.8.
-const PURITY: [f64; 5] = [0.93, 0.9, 0.85, 0.8, 0.75];
+/// on: white noise at 15 dB leaves 0.98, a room 0.96.
+const PURITY: [f64; 5] = [0.95, 0.93, 0.9, 0.87, 0.85];
 /// The least share of the energy from 300 to 3,700 Hz: vowels that fit a pair have more formants and a fundamental.
-const WIDE_PURITY: f64 = 0.75;
-/// A key begins with a rise of the energy by 4 dB at least; a glide, a chord or a tail does not.
-const RISE: f64 = 2.5;
+const WIDE_PURITY: f64 = 0.87;
+/// A key begins with a rise of the energy by 8 dB at least (15 dB in noise at an SNR of 15 dB); a glide or a tail
+/// does not, and a chord seldom.
+const RISE: f64 = 6.0;
+/// The same key again within this time must come within 6 dB of the last: a room's tail beats.
+const RESOUND_S: f64 = 0.3;
 /// Reported onsets lie this much before the measured one, so that nothing of the tone stays before them.
 const ONSET_MARGIN_S: f64 = 0.001;
 
@@ -119,8 +124,8 @@ impl Dtmf {
 struct Down {
     key: Key,
     bins: [usize; 2],
-    /// The energy of its tones over 5 ms, as correlated.
-    strength: f32,
+    /// The powers of its tones over 5 ms, as correlated.
+    strengths: [f32; 2],
     onset: u64,
     /// The end of the last hop in which it was heard.
     heard: u64,
@@ -152,11 +157,13 @@ pub(super) struct Hearing {
     fours: [Bins; 4],
     /// The energy and the powers of the last eight spans of four hops.
     energies: [f32; 8],
+    /// How many hops in a row were faint.
+    quiet: u32,
     /// For how many hops a key may have been going on.
     run: usize,
     down: Option<Down>,
-    /// The key released last, and when.
-    previous: Option<(Key, u64)>,
+    /// The key released last, when, and the powers of its tones.
+    previous: Option<(Key, u64, [f32; 2])>,
     settled: u64,
 }
 
@@ -189,6 +196,7 @@ impl Hearing {
             twos: [Bins::ZERO; 2],
             fours: [Bins::ZERO; 4],
             energies: [0.0; 8],
+            quiet: 0,
             run: 0,
             down: None,
             previous: None,
@@ -212,6 +220,13 @@ impl Hearing {
         let input = self.heard.before(self.next_hop, self.hop + self.band.history());
         let tones = self.tones.extend(self.hop);
         let energy = self.band.run(input, tones);
+        self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
+        if self.quiet > QUIET_HOPS && self.down.is_none() {
+            // Every span is empty: nothing to add up.
+            self.run = 0;
+            self.settle();
+            return;
+        }
         let one = if energy < self.faint { Bins::ZERO } else { self.bank.correlate(tones) };
         let at = self.hops;
         self.hops = self.hops.wrapping_add(1);
@@ -232,6 +247,10 @@ impl Hearing {
                 self.look(&four, &four_before, report);
             }
         }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         let pending = self.next_hop.saturating_sub(((self.run + 1) * self.hop) as u64);
         self.settled = self.settled.max(pending * self.factor);
     }
@@ -240,11 +259,12 @@ impl Hearing {
     fn presence(&mut self, two: &Bins, at: usize, report: &mut impl FnMut(DtmfEvent)) -> bool {
         let Some(down) = &mut self.down else { return false };
         let power = two.power();
-        let strength: f32 = down.bins.iter().map(|&bin| power[bin] / (self.gains[bin] * self.gains[bin])).sum();
+        let strengths = down.bins.map(|bin| power[bin] / (self.gains[bin] * self.gains[bin]));
         let energy = self.energies[at % 8] + self.energies[(at + 7) % 8];
         let share = down.bins.iter().map(|&bin| power[bin]).sum::<f32>() / (self.hop as f32 * energy);
-        if strength >= PRESENT * down.strength && share > 0.3 {
-            down.strength = down.strength.max(0.7 * strength);
+        // Each of them: the next key often shares the row or the column.
+        if (0..2).all(|n| strengths[n] >= PRESENT * down.strengths[n]) && share > 0.3 {
+            down.strengths = std::array::from_fn(|n| down.strengths[n].max(0.7 * strengths[n]));
             down.heard = self.next_hop;
             down.end = None;
             return true;
@@ -290,7 +310,7 @@ impl Hearing {
     pub fn release(&mut self, latest: u64, report: &mut impl FnMut(DtmfEvent)) {
         if let Some(down) = self.down.take() {
             let end_frame = down.end.unwrap_or(latest).min(latest);
-            self.previous = Some((down.key, self.next_hop));
+            self.previous = Some((down.key, self.next_hop, down.strengths));
             report(DtmfEvent::Released { key: down.key, end_frame });
         }
     }
@@ -311,17 +331,17 @@ impl Hearing {
             self.run = 2;
             return;
         }
-        if self.run < FIT_HOPS {
+        if self.run <= FIT_HOPS {
             return;
         }
-        if let Some((tone, strength)) = self.judge(four, before, row, column) {
+        if let Some((tone, strengths)) = self.judge(four, before, row, column) {
             if self.down.is_some() {
                 self.release(tone.onset_frame, report);
             }
             self.down = Some(Down {
                 key: tone.key,
                 bins: [row, column],
-                strength,
+                strengths,
                 onset: tone.onset_frame,
                 heard: self.next_hop,
                 end: None,
@@ -332,7 +352,7 @@ impl Hearing {
     }
 
     /// Fits the last 22.5 ms and applies the limits.
-    fn judge(&self, four: &Bins, before: &Bins, row: usize, column: usize) -> Option<(Tone, f32)> {
+    fn judge(&self, four: &Bins, before: &Bins, row: usize, column: usize) -> Option<(Tone, [f32; 2])> {
         let key = Key::at(row, column - 4);
         if column == 7 && !self.config.letters {
             return None;
@@ -384,11 +404,12 @@ impl Hearing {
             return None;
         }
         let levels = [(low, low_hz), (high, high_hz)];
-        if self.wide_purity(length, levels) < WIDE_PURITY || self.rise(onset) < RISE {
+        // Over two hops, n samples, an amplitude a correlates to (an/2)².
+        let strengths = [low, high].map(|level| (level * self.hop as f64).powi(2) as f32);
+        if self.wide_purity(length, levels) < WIDE_PURITY || self.rise(onset) < RISE || self.resounds(key, strengths) {
             return None;
         }
         let margin = (ONSET_MARGIN_S * self.hz) as u64;
-        let amplitudes = low * low + high * high;
         let tone = Tone {
             key,
             onset_frame: self.frame(onset.saturating_sub(margin)).max(self.settled),
@@ -399,9 +420,7 @@ impl Hearing {
             high_dbfs,
             purity: purity as f32,
         };
-        // Over two hops, n samples, an amplitude a correlates to (an/2)².
-        let strength = amplitudes * (self.hop * self.hop) as f64;
-        Some((tone, strength as f32))
+        Some((tone, strengths))
     }
 
     /// The share of the two tones (amplitude, Hz) in all that is heard but hum, over the last `length` samples.
@@ -412,6 +431,15 @@ impl Hearing {
         let gain = |hz: f64| 2.0 * (std::f64::consts::PI * hz * spread as f64 / self.hz).sin();
         let pair: f64 = tones.iter().map(|&(level, hz)| (level * gain(hz)).powi(2)).sum();
         0.5 * length as f64 * pair / f64::from(energy).max(1e-30)
+    }
+
+    /// Whether `key` may be the room's answer to the one released last: the same and weaker.
+    fn resounds(&self, key: Key, strengths: [f32; 2]) -> bool {
+        self.previous.is_some_and(|(previous, released, before)| {
+            let recent = ((self.next_hop - released) as f64) < RESOUND_S * self.hz;
+            let weaker = strengths[0] + strengths[1] < 0.25 * (before[0] + before[1]);
+            previous == key && recent && weaker
+        })
     }
 
     /// How many times the energy in the band is greater within 10 ms after `onset` than 10 ms before it.
@@ -431,6 +459,7 @@ impl Hearing {
         self.twos = [Bins::ZERO; 2];
         self.fours = [Bins::ZERO; 4];
         self.energies = [0.0; 8];
+        self.quiet = 0;
         self.run = 0;
         self.previous = None;
         self.settled = self.settled.max(position);

@@ -24,12 +24,7 @@ impl Bins {
 
     /// `earlier` followed by `self`: the sum over both spans, seen from the beginning of the earlier one.
     pub fn after(&self, earlier: &Bins, turn: &Bins) -> Bins {
-        let mut sum = Bins::ZERO;
-        for bin in 0..BINS {
-            sum.re[bin] = earlier.re[bin] + self.re[bin] * turn.re[bin] - self.im[bin] * turn.im[bin];
-            sum.im[bin] = earlier.im[bin] + self.re[bin] * turn.im[bin] + self.im[bin] * turn.re[bin];
-        }
-        sum
+        after(self, earlier, turn)
     }
 
     /// The squared magnitudes.
@@ -82,6 +77,16 @@ impl Bank {
 /// The nominal frequency of a bin in Hz.
 pub(super) fn frequency(bin: usize) -> f64 {
     f64::from(if bin < 4 { LOW_HZ[bin] } else { HIGH_HZ[bin - 4] })
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn after(later: &Bins, earlier: &Bins, turn: &Bins) -> Bins {
+    let mut sum = Bins::ZERO;
+    for bin in 0..BINS {
+        sum.re[bin] = earlier.re[bin] + later.re[bin] * turn.re[bin] - later.im[bin] * turn.im[bin];
+        sum.im[bin] = earlier.im[bin] + later.re[bin] * turn.im[bin] + later.im[bin] * turn.re[bin];
+    }
+    sum
 }
 
 #[multiversion(targets("x86_64+avx2"))]

@@ -124,7 +124,7 @@ pub(super) struct Hearing {
     /// Samples and device frames to a block.
     length: usize,
     frames: u64,
-    trend: Box<[[f32; 3]]>,
+    trend: [Box<[f32]>; 3],
     heard: Tape,
     block: u64,
     /// The levels of the last blocks, the latest first.
@@ -325,7 +325,7 @@ impl Hearing {
 }
 
 /// Constant, linear and quadratic trend over a block, orthonormal.
-fn trend(length: usize) -> Box<[[f32; 3]]> {
+fn trend(length: usize) -> [Box<[f32]>; 3] {
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for degree in 0..3 {
         let mut row: Vec<f64> =
@@ -337,29 +337,31 @@ fn trend(length: usize) -> Box<[[f32; 3]]> {
         let norm = row.iter().map(|a| a * a).sum::<f64>().sqrt();
         basis.push(row.into_iter().map(|a| a / norm).collect());
     }
-    (0..length).map(|n| [basis[0][n] as f32, basis[1][n] as f32, basis[2][n] as f32]).collect()
+    std::array::from_fn(|degree| basis[degree].iter().map(|&a| a as f32).collect())
 }
 
 /// The energy of a block without its trend: a high-pass near 100 Hz that keeps no state and runs in lanes.
 #[multiversion(targets("x86_64+avx2"))]
-fn fluctuation(block: &[f32], trend: &[[f32; 3]]) -> f32 {
+fn fluctuation(block: &[f32], trend: &[Box<[f32]>; 3]) -> f32 {
     const LANES: usize = 8;
     let mut squares = [0.0f32; LANES];
     let mut along = [[0.0f32; LANES]; 3];
+    let [constant, linear, quadratic] = trend;
     let (groups, rest) = block.as_chunks::<LANES>();
-    let (rows, _) = trend.as_chunks::<LANES>();
-    for (x, row) in groups.iter().zip(rows) {
+    let rows = constant.as_chunks::<LANES>().0.iter().zip(linear.as_chunks::<LANES>().0).zip(quadratic.as_chunks::<LANES>().0);
+    for (x, ((a, b), c)) in groups.iter().zip(rows) {
         for lane in 0..LANES {
             squares[lane] += x[lane] * x[lane];
-            for degree in 0..3 {
-                along[degree][lane] += x[lane] * row[lane][degree];
-            }
+            along[0][lane] += x[lane] * a[lane];
+            along[1][lane] += x[lane] * b[lane];
+            along[2][lane] += x[lane] * c[lane];
         }
     }
-    for (lane, (x, row)) in rest.iter().zip(&trend[groups.len() * LANES..]).enumerate() {
+    let done = block.len() - rest.len();
+    for (lane, x) in rest.iter().enumerate() {
         squares[lane] += x * x;
         for degree in 0..3 {
-            along[degree][lane] += x * row[degree];
+            along[degree][lane] += x * trend[degree][done + lane];
         }
     }
     let slow: f32 = along.iter().map(|sums| sums.iter().sum::<f32>()).map(|sum| sum * sum).sum();

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod chunking;
+mod daemon;
+mod endings;
 mod live;
 #[cfg(feature = "device")]
 mod device;

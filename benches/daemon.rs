@@ -1,0 +1,169 @@
+//! What a running daemon costs with one 48 kHz microphone open, idle and recording, beside `parecord` on the same virtual
+//! card in the same run; how fast it is ready; how soon a stream's first byte comes.
+//!
+//! `cargo bench --bench daemon` (needs PulseAudio, `make bench` installs it; `SECONDS=n` for each measurement, default 20)
+
+#[path = "../tests/it/daemon.rs"]
+mod daemon;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use daemon::{Daemon, configure};
+use reqwest::Method;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Set where the card is.
+const INNER: &str = "TONEARM_BENCH_CARD";
+/// The kernel counts CPU time in these.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn main() -> Outcome<()> {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    if std::env::var_os(INNER).is_none() {
+        return with_card();
+    }
+    let seconds = std::env::var("SECONDS").ok().and_then(|n| n.parse().ok()).unwrap_or(20);
+    let folder = tempfile::tempdir()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(folder.path(), seconds))
+}
+
+/// Runs this program once more, in an environment that names a virtual card.
+fn with_card() -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/virtual-card.sh");
+    if !Command::new(&script).arg("start").arg(folder.path()).status()?.success() {
+        println!("no virtual card: is PulseAudio installed?");
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(folder.path().join("env"))?;
+    let variables = text.split_whitespace().filter_map(|word| word.split_once('='));
+    let inner = Command::new(std::env::current_exe()?).arg("--bench").envs(variables).env(INNER, "1").status();
+    Command::new(&script).arg("stop").arg(folder.path()).status()?;
+    if inner?.success() { Ok(()) } else { Err("the measurement failed".into()) }
+}
+
+async fn measure(folder: &Path, seconds: u64) -> Outcome<()> {
+    println!("{seconds} s each, one 48 kHz stereo microphone");
+    println!("{:<22} {:>7} {:>9} {:>12} {:>8}", "", "CPU %", "MiB", "switches/s", "threads");
+    let mut reference = Command::new("parecord")
+        .args(["--device=vmic", "--rate=48000", "--latency-msec=10", "--file-format=wav"])
+        .arg(folder.join("parecord.wav"))
+        .spawn()?;
+    show("parecord", reference.id(), seconds).await?;
+    reference.kill()?;
+    reference.wait()?;
+
+    let config = configure(folder, &[("mic", "device:pulse:vmic")], "")?;
+    let daemon = Daemon::with(&config).await?;
+    while !daemon.send(Method::GET, "/readyz", None).await?.status().is_success() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let id = daemon.child.id().ok_or("the daemon ended")?;
+    show("tonearm, idle", id, seconds).await?;
+    let long = r##"{"playBeep":false,"initialSilenceTimeoutInSeconds":3600,"maxRecordDurationInSeconds":3600,"stopTones":["#"]}"##;
+    daemon.post("/app/calls/mic/record", long).await?;
+    show("tonearm, recording", id, seconds).await?;
+    daemon.post("/app/calls/mic/cancelMediaProcessing", "{}").await?;
+
+    for (name, tones) in [("without", "[]"), ("with", r##"["#"]"##)] {
+        let mut waits = Vec::new();
+        for _ in 0..30 {
+            waits.push(first_byte(&daemon, tones).await?);
+        }
+        waits.sort_by(f64::total_cmp);
+        println!("POST to first audio byte {name} stop tones: p50 {:.1}, max {:.1} ms", waits[15], waits[29]);
+    }
+    drop(daemon);
+
+    let mut starts = Vec::new();
+    for _ in 0..10 {
+        let started = now();
+        let daemon = Daemon::with(&config).await?;
+        starts.push(started.elapsed().as_secs_f64() * 1_000.0);
+        drop(daemon);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    starts.sort_by(f64::total_cmp);
+    println!("exec to ready, warm: p50 {:.1}, max {:.1} ms", starts[5], starts[9]);
+    Ok(())
+}
+
+/// Milliseconds from the POST to the first byte of audio, behind the header.
+async fn first_byte(daemon: &Daemon, tones: &str) -> Outcome<f64> {
+    let request = format!(
+        r#"{{"playBeep":false,"streamWhileRecording":true,"initialSilenceTimeoutInSeconds":60,"maxRecordDurationInSeconds":60,"stopTones":{tones}}}"#
+    );
+    let started = now();
+    let operation = daemon.post("/app/calls/mic/record", &request).await?;
+    let id = operation["id"].as_str().ok_or("no id")?;
+    let (mut bytes, mut waited) = (0, None);
+    while waited.is_none() {
+        let mut stream = daemon.send(Method::GET, &format!("/recordings/{id}"), None).await?;
+        if !stream.status().is_success() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        }
+        while let Some(piece) = stream.chunk().await? {
+            bytes += piece.len();
+            // Our header is shorter than this, and a period of audio longer.
+            if bytes > 900 {
+                waited = Some(started.elapsed().as_secs_f64() * 1_000.0);
+                break;
+            }
+        }
+    }
+    daemon.post("/app/calls/mic/cancelMediaProcessing", "{}").await?;
+    waited.ok_or_else(|| "no audio came".into())
+}
+
+async fn show(name: &str, process: u32, seconds: u64) -> Outcome<()> {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (before, started) = (usage(process)?, now());
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let (after, elapsed) = (usage(process)?, started.elapsed().as_secs_f64());
+    println!(
+        "{name:<22} {:>7.2} {:>9.1} {:>12.0} {:>8}",
+        (after.ticks - before.ticks) / TICKS_PER_SECOND / elapsed * 100.0,
+        after.resident_kib / 1_024.0,
+        (after.switches - before.switches) / elapsed,
+        after.threads,
+    );
+    Ok(())
+}
+
+struct Usage {
+    ticks: f64,
+    switches: f64,
+    resident_kib: f64,
+    threads: usize,
+}
+
+/// What the kernel says of a process and all its threads.
+fn usage(process: u32) -> Outcome<Usage> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.split_whitespace().nth(1)).and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    let resident_kib = field(&std::fs::read_to_string(format!("/proc/{process}/status"))?, "VmRSS:");
+    let (mut switches, mut threads) = (0.0, 0);
+    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        switches += field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:");
+        threads += 1;
+    }
+    Ok(Usage { ticks, switches, resident_kib, threads })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+fn now() -> Instant {
+    Instant::now()
+}

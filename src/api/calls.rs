@@ -1,0 +1,218 @@
+//! Calls, their operations, and the actions on them.
+//!
+//! Belongs here: reading a request, answering it. Does not: what it means (`control`).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::Api;
+use super::auth::Caller;
+use super::error::Refusal;
+use super::json::{Members, Unknown};
+use super::operations::{call_json, operation_json};
+use super::path::NamedApplication;
+use super::record;
+use crate::control::Application;
+use crate::control::call::{CallRequest, plain};
+use crate::control::operation::Operation;
+use crate::error::{Error, Kind};
+use crate::store::journal::IdempotencyKey;
+
+/// A body has at most so many bytes.
+const MAX_BODY: usize = 1 << 20;
+/// An Idempotency-Key has at most so many characters.
+const MAX_KEY: usize = 255;
+/// Who records or hears tones needs this role [Graph's permissions].
+const MEDIA_ROLE: &str = "Calls.AccessMedia.All";
+
+type Answer = Result<Response, Refusal>;
+
+/// The application that is asking.
+pub struct App(pub Application);
+
+impl FromRequestParts<Arc<Api>> for App {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<App, Refusal> {
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Caller::Application(index) = api.door.caller(authorization)? else { return Err(Error::not_found().into()) };
+        let app = api.control.applications().get(index).cloned().ok_or_else(Error::not_found)?;
+        match parts.extensions.get::<NamedApplication>() {
+            Some(NamedApplication(named)) if plain(named) != plain(&app.id) => Err(Error::not_found().into()),
+            _ => Ok(App(app)),
+        }
+    }
+}
+
+impl App {
+    fn may_record(&self) -> Result<(), Error> {
+        match self.0.roles.iter().any(|role| role == MEDIA_ROLE) {
+            true => Ok(()),
+            false => Err(Error::new(Kind::Forbidden, format!("the application has not the role {MEDIA_ROLE}"))),
+        }
+    }
+}
+
+/// A whole body, declared as JSON.
+async fn body(request: Request) -> Result<Vec<u8>, Error> {
+    let declared = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("").to_owned());
+    let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|error| {
+        // What a client breaks off reads the same; nobody is left to hear the difference.
+        Error::new(Kind::TooLarge, format!("the body cannot be read, or has more than {MAX_BODY} bytes: {error}"))
+    })?;
+    let is_json = declared.as_deref().is_some_and(|declared| {
+        declared.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    });
+    if bytes.is_empty() && declared.is_none() || is_json {
+        return Ok(bytes.to_vec());
+    }
+    let message = match declared {
+        Some(declared) => format!("the body is declared as {declared:?}; valid is application/json"),
+        None => "the body has no Content-Type; valid is application/json".to_owned(),
+    };
+    Err(Error::new(Kind::MediaType, message))
+}
+
+fn collection(items: Vec<Value>) -> Response {
+    Json(json!({"value": items})).into_response()
+}
+
+/// GET of all calls.
+pub async fn list(State(api): State<Arc<Api>>, app: App) -> Answer {
+    Ok(collection(api.control.calls(&app.0).iter().map(call_json).collect()))
+}
+
+/// GET of a call.
+pub async fn get(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>) -> Answer {
+    Ok(Json(call_json(&api.control.call(&app.0, &id)?)).into_response())
+}
+
+/// POST of a call.
+pub async fn open(State(api): State<Arc<Api>>, app: App, request: Request) -> Answer {
+    let mut members = Members::of_body(&body(request).await?)?;
+    let request = CallRequest {
+        line: target(&mut members)?,
+        callback_uri: members.string("callbackUri")?,
+        subject: members.string("subject")?,
+        client_context: record::client_context(&mut members)?,
+    };
+    members.finish(Unknown::Ignored)?;
+    let call = api.control.open_call(&app.0, request).await?;
+    let location = format!("{}/app/calls/{}", api.base(), call.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(call_json(&call))).into_response())
+}
+
+/// The line that `targets[0]` names.
+fn target(members: &mut Members) -> Result<Option<String>, Error> {
+    let targets = members.array("targets")?.unwrap_or_default();
+    let Some(first) = targets.into_iter().next() else { return Ok(None) };
+    let mut first = Members::of("targets[0]", first)?;
+    let Some(mut identity) = first.object("identity")? else { return Ok(None) };
+    for name in ["user", "application", "phone"] {
+        if let Some(mut one) = identity.object(name)? {
+            return one.string("id");
+        }
+    }
+    Ok(None)
+}
+
+/// DELETE of a call.
+pub async fn end(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>) -> Answer {
+    api.control.end_call(&app.0, &id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// POST of an action.
+pub async fn act(
+    State(api): State<Arc<Api>>,
+    app: App,
+    Path((id, action)): Path<(String, String)>,
+    headers: HeaderMap,
+    request: Request,
+) -> Answer {
+    match action.as_str() {
+        "record" => record(&api, &app, &id, &headers, request, StatusCode::ACCEPTED).await,
+        "recordresponse" => record(&api, &app, &id, &headers, request, StatusCode::OK).await,
+        "cancelmediaprocessing" => {
+            let mut members = Members::of_body(&body(request).await?)?;
+            let context = record::client_context(&mut members)?;
+            members.finish(Unknown::Refused)?;
+            let operation = api.control.cancel_media(&app.0, &id, context).await?;
+            Ok(answer(&api, StatusCode::OK, &operation))
+        }
+        "keepalive" => {
+            api.control.call(&app.0, &id)?;
+            Ok(StatusCode::OK.into_response())
+        }
+        "playprompt" | "mute" | "unmute" | "subscribetotone" => {
+            api.control.call(&app.0, &id)?;
+            Err(Error::new(Kind::NotSupported, format!("{action} is not supported yet")).into())
+        }
+        _ => Err(Error::not_found().into()),
+    }
+}
+
+async fn record(
+    api: &Arc<Api>,
+    app: &App,
+    id: &str,
+    headers: &HeaderMap,
+    request: Request,
+    success: StatusCode,
+) -> Answer {
+    app.may_record()?;
+    let path = request.uri().path().to_ascii_lowercase();
+    let bytes = body(request).await?;
+    let asked = record::request(&bytes, &api.limits)?;
+    let repeat = idempotency_key(headers)?.map(|key| IdempotencyKey {
+        app: app.0.id.clone(),
+        path,
+        key,
+        body_hash: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    let operation = api.control.record(&app.0, id, asked, repeat).await?;
+    Ok(answer(api, success, &operation))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    let message = format!("Idempotency-Key must be 1 to {MAX_KEY} printable characters");
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| Error::invalid("Idempotency-Key", message))
+}
+
+/// An operation with its location.
+fn answer(api: &Api, status: StatusCode, operation: &Operation) -> Response {
+    let location = format!("{}/app/calls/{}/operations/{}", api.base(), operation.call, operation.id);
+    (status, [(header::LOCATION, location)], Json(operation_json(operation, &api.links))).into_response()
+}
+
+/// GET of all operations of a call.
+pub async fn operations(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>) -> Answer {
+    let operations = api.control.operations(&app.0, &id)?;
+    Ok(collection(operations.iter().map(|operation| operation_json(operation, &api.links)).collect()))
+}
+
+/// GET of an operation.
+pub async fn operation(State(api): State<Arc<Api>>, app: App, Path((id, op)): Path<(String, String)>) -> Answer {
+    let operation = api.control.operation(&app.0, &id, &op)?;
+    let mut response = Json(operation_json(&operation, &api.links)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", operation.revision)) {
+        response.headers_mut().insert(HeaderName::from_static("etag"), tag);
+    }
+    Ok(response)
+}
+
+/// DELETE of an operation.
+pub async fn delete(State(api): State<Arc<Api>>, app: App, Path((id, op)): Path<(String, String)>) -> Answer {
+    api.control.delete_operation(&app.0, &id, &op).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+

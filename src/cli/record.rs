@@ -1,0 +1,226 @@
+//! `tonearm record`: one recording from the terminal, through the same pipeline as the daemon's.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Done, Failure, request, waveform};
+use crate::api;
+use crate::capture::Source;
+use crate::clock;
+use crate::control::chain::Setup;
+use crate::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
+use crate::control::operation::{Canceler, Operation, RecordRequest};
+use crate::dsp::dtmf::DtmfConfig;
+use crate::dsp::silence::SilenceConfig;
+use crate::pipeline::Channels;
+use crate::store::growth::Outcome;
+use crate::wav::SampleFormat;
+
+/// The level moves so often.
+const FRAME: Duration = Duration::from_millis(100);
+/// A device that has not been opened by then is not there.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The meter shows −60 to 0 dBFS on so many columns.
+const COLUMNS: usize = 30;
+
+#[derive(Args)]
+pub struct Record {
+    /// What to record from: device:NAME, wav:PATH[?pace=real|fast][&loop=true] or silence:
+    #[arg(long, value_name = "SOURCE", default_value = "device:default")]
+    source: String,
+    /// The request, as it would be posted; the options below add to it
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+    /// initialSilenceTimeoutInSeconds: with no speech for so long it fails
+    #[arg(long, value_name = "SECONDS")]
+    initial_silence: Option<i64>,
+    /// maxSilenceTimeoutInSeconds: with no speech for so long after speech it is complete
+    #[arg(long, value_name = "SECONDS")]
+    max_silence: Option<i64>,
+    /// maxRecordDurationInSeconds: so long at the most
+    #[arg(long, value_name = "SECONDS")]
+    max_duration: Option<i64>,
+    /// stopTones: the keys that end it; may be given several times
+    #[arg(long = "stop-tone", value_name = "KEYS")]
+    stop_tones: Vec<String>,
+    /// playBeep: wait as long as the beep lasts before recording
+    #[arg(long)]
+    play_beep: bool,
+    /// clientContext: goes into the operation and the file's description
+    #[arg(long, value_name = "TEXT")]
+    client_context: Option<String>,
+    /// Where the recording goes
+    #[arg(short, long, value_name = "FILE", default_value = "recording.wav")]
+    output: PathBuf,
+}
+
+impl Record {
+    pub fn run(&self) -> Done {
+        let request = self.request()?;
+        let source: Source = self.source.parse().map_err(Failure::Misused)?;
+        if self.output.exists() {
+            return Err(Failure::Misused(format!("{} exists already; give another name with -o", self.output.display())));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
+        runtime.block_on(self.record(source, request))
+    }
+
+    /// The file's members, and the options over them, checked as a posted request is.
+    fn request(&self) -> Result<RecordRequest, Failure> {
+        let mut members = match &self.request {
+            Some(file) => {
+                let named = |why: String| Failure::Misused(format!("{}: {why}", file.display()));
+                let bytes = fs::read(file).map_err(|error| named(error.to_string()))?;
+                request::parse(&bytes).map_err(named)?;
+                serde_json::from_slice::<Map<String, Value>>(&bytes).map_err(|error| named(error.to_string()))?
+            }
+            // A beep that nobody hears is no default for a terminal.
+            None => Map::from_iter([("playBeep".to_owned(), json!(false))]),
+        };
+        let options = [
+            ("initialSilenceTimeoutInSeconds", self.initial_silence.map(Value::from)),
+            ("maxSilenceTimeoutInSeconds", self.max_silence.map(Value::from)),
+            ("maxRecordDurationInSeconds", self.max_duration.map(Value::from)),
+            ("stopTones", (!self.stop_tones.is_empty()).then(|| json!(self.stop_tones))),
+            ("playBeep", self.play_beep.then_some(Value::Bool(true))),
+            ("clientContext", self.client_context.clone().map(Value::from)),
+        ];
+        members.extend(options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        request::parse(Value::Object(members).to_string().as_bytes()).map_err(Failure::Misused)
+    }
+
+    async fn record(&self, source: Source, request: RecordRequest) -> Done {
+        // Beside its destination, so that the last step is a rename.
+        let folder = tempfile_folder(&self.output)?;
+        let line = line(&source, &folder)?;
+        line.start();
+        wait_until_ready(&line).await?;
+        let (id, created) = (Uuid::new_v4(), clock::wall());
+        let ask = Ask {
+            id,
+            begin: if request.play_beep { Begin::AfterTimedBeep } else { Begin::Now },
+            initial_silence: request.initial_silence,
+            max_silence: request.max_silence,
+            max_duration: request.max_duration,
+            stop_tones: request.stop_tones(),
+            client_context: request.client_context.clone(),
+        };
+        let running = line.record(ask).map_err(|error| Failure::Failed(error.to_string()))?;
+        let outcome = follow(&line, running).await?;
+        let recorded = folder.join(format!("{id}.wav"));
+        if outcome.recording.is_some() {
+            fs::rename(&recorded, &self.output)
+                .map_err(|error| Failure::Failed(format!("{}: {error}; the recording is {}", self.output.display(), recorded.display())))?;
+        }
+        let _ = fs::remove_dir(&folder);
+        let mut operation = Operation::finished(id, line.name(), request, &outcome, created, clock::wall());
+        if outcome.ending.reason == crate::record::Reason::Canceled {
+            operation.cancel(&Canceler::Shutdown, clock::wall());
+        }
+        let json = api::operations::operation_json(&operation, &api::operations::Links::NONE);
+        if io::stderr().is_terminal() && outcome.recording.is_some() {
+            eprintln!("{}", waveform::of_file(&self.output).unwrap_or_default());
+            eprintln!("{}", self.output.display());
+        }
+        let text = serde_json::to_string_pretty(&json).map_err(|error| Failure::Failed(error.to_string()))?;
+        println!("{text}");
+        match operation.status {
+            crate::control::operation::Status::Failed => {
+                Err(Failure::Failed(operation.result.map(|result| result.message).unwrap_or_default()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn tempfile_folder(output: &std::path::Path) -> Result<PathBuf, Failure> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+    let folder = folder.join(format!(".tonearm-{}", Uuid::new_v4()));
+    fs::create_dir(&folder).map_err(|error| Failure::Failed(format!("{}: {error}", folder.display())))?;
+    Ok(folder)
+}
+
+fn line(source: &Source, folder: &std::path::Path) -> Result<Arc<Line>, Failure> {
+    let setup = Setup {
+        heard: Channels::ALL,
+        dtmf: DtmfConfig::default(),
+        silence: SilenceConfig::default(),
+        buffer_seconds: 10,
+        media_timeout: Duration::from_secs(2),
+    };
+    let settings = Settings {
+        name: "terminal".to_owned(),
+        source: source.clone(),
+        open_always: true,
+        channels: Channels::ALL,
+        rate: None,
+        format: SampleFormat::S16,
+        playback: "none".to_owned(),
+        folder: folder.to_owned(),
+        sync_interval: Duration::from_secs(1),
+    };
+    Line::new(settings, Microphone::new(source.clone(), setup)).map_err(Failure::Misused)
+}
+
+async fn wait_until_ready(line: &Line) -> Done {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while line.ready().is_err() {
+            tokio::time::sleep(FRAME).await;
+        }
+    });
+    match (waited.await, line.ready()) {
+        (Err(_), Err(why)) => Err(Failure::Failed(format!("{}: {why}", line.source()))),
+        _ => Ok(()),
+    }
+}
+
+/// Shows the recording until it has ended; Ctrl-C ends it.
+async fn follow(line: &Line, mut running: Running) -> Result<Arc<Outcome>, Failure> {
+    let show = io::stderr().is_terminal();
+    let mut frame = tokio::time::interval(FRAME);
+    let watched = running.growth.clone();
+    loop {
+        tokio::select! {
+            changed = running.growth.wait_for(|growth| growth.outcome().is_some()) => {
+                if show {
+                    eprint!("\r\x1b[K");
+                }
+                let growth = changed.map_err(|_| Failure::Failed("the recording was lost".to_owned()))?;
+                return growth.outcome().cloned().ok_or_else(|| Failure::Failed("the recording was lost".to_owned()));
+            }
+            _ = tokio::signal::ctrl_c() => line.cancel(running.key),
+            _ = frame.tick() => if show {
+                let frames = watched.borrow().committed_frames;
+                let seconds = line.spec().map_or(0.0, |spec| spec.rate.seconds(frames));
+                let _ = write!(io::stderr(), "\r{}\x1b[K", status(seconds, line));
+                let _ = io::stderr().flush();
+            },
+        }
+    }
+}
+
+/// Elapsed time, level, floor, and whether there is speech.
+fn status(seconds: f64, line: &Line) -> String {
+    let Some(meter) = line.meters().into_iter().max_by(|a, b| a.rms_dbfs.total_cmp(&b.rms_dbfs)) else {
+        return format!("{seconds:7.1} s");
+    };
+    let column = |dbfs: f32| ((dbfs + 60.0) / 60.0 * COLUMNS as f32).clamp(0.0, COLUMNS as f32) as usize;
+    let (level, threshold) = (column(meter.rms_dbfs), column(meter.threshold_dbfs));
+    let bar: String = (0..COLUMNS)
+        .map(|at| match at {
+            _ if at == threshold => '|',
+            _ if at < level => '#',
+            _ => '.',
+        })
+        .collect();
+    let what = if meter.speaking { "speech" } else { "silence" };
+    format!("{seconds:7.1} s  {bar}  {:6.1} dBFS, floor {:6.1}  {what}", meter.rms_dbfs, meter.floor_dbfs)
+}

@@ -1,0 +1,9 @@
+//! Requests from files, read as posted ones are.
+
+use crate::api::record::{self, Limits};
+use crate::control::operation::RecordRequest;
+
+/// Reads a request with Graph's defaults.
+pub fn parse(bytes: &[u8]) -> Result<RecordRequest, String> {
+    record::request(bytes, &Limits::default()).map_err(|error| error.message)
+}

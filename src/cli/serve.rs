@@ -1,0 +1,282 @@
+//! `tonearm serve`: the daemon.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::ServiceExt;
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tower::Layer;
+
+use super::{Done, Failure};
+use crate::api::auth::{Door, RecordingTokens, digest};
+use crate::api::operations::{Links, Notifications};
+use crate::api::{Api, name_of, normalise, router};
+use crate::config::{self, Config, Open};
+use crate::control::chain::Setup;
+use crate::control::line::{self, Line, Microphone};
+use crate::control::notify::{Hosts, signing_key};
+use crate::control::{Application, Control, Settings};
+use crate::pipeline::Channels;
+use crate::store::journal::Journal;
+use crate::store::lock::Lock;
+
+/// Where a configuration lies if nobody names one.
+const SYSTEM_CONFIG: &str = "/etc/tonearm/tonearm.toml";
+/// Threads of the control plane; nothing there is in a hurry that the pipeline is not.
+const WORKERS: usize = 2;
+/// Threads for the disk; they go when they have had nothing to do for a while.
+const DISK_THREADS: usize = 4;
+/// An idle disk thread goes after so long.
+const DISK_THREAD_REST: Duration = Duration::from_secs(2);
+
+#[derive(Args)]
+pub struct Serve {
+    /// The configuration; otherwise /etc/tonearm/tonearm.toml, or the defaults
+    #[arg(long, value_name = "FILE", env = "TONEARM_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub fn run(&self) -> Done {
+        let system = Path::new(SYSTEM_CONFIG);
+        let file = self.config.as_deref().or(system.exists().then_some(system));
+        let config = Config::load(file, std::env::vars()).map_err(|error| Failure::Misused(error.to_string()))?;
+        log();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .max_blocking_threads(DISK_THREADS)
+            .thread_keep_alive(DISK_THREAD_REST)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::Failed(error.to_string()))?;
+        runtime.block_on(serve(config)).map_err(Failure::Failed)
+    }
+}
+
+/// Words go to standard error; `RUST_LOG` chooses which.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    let data = data_folder(&config)?;
+    let _lock = Lock::take(&data).map_err(|error| error.to_string())?;
+    let recordings = folder(data.join("recordings"))?;
+    let journal = Journal::open(&data.join("journal.sqlite")).map_err(|error| error.to_string())?;
+    let tokens = RecordingTokens::new(host_key(&data.join("host.key"))?);
+    let applications = applications(&config, &data)?;
+    let lines = lines(&config, &recordings)?;
+
+    let listener = TcpListener::bind(config.server.listen)
+        .map_err(|error| format!("{} cannot be listened on: {error}", config.server.listen))?;
+    listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let links = Links { base: Some(base.trim_end_matches('/').to_owned()), tokens: Some(tokens.clone()) };
+
+    let control = Control::start(Settings {
+        lines: lines.clone(),
+        applications: applications.clone(),
+        journal: Arc::new(journal),
+        recordings,
+        max_recordings: config.record.max_recordings,
+        reserve_bytes: config.storage.reserve_bytes,
+        callback_hosts: Hosts::parse(&config.notifications.allow_hosts)?,
+        retry_for: Duration::from_secs(config.notifications.retry_for_seconds.into()),
+        wire: Arc::new(Notifications(links.clone())),
+    })
+    .await
+    .map_err(|error| error.to_string())?;
+    for line in &lines {
+        line.start();
+    }
+    let api = Api {
+        control: control.clone(),
+        door: Door::new(&applications, tokens),
+        links,
+        limits: config.limits(),
+        hosts: hosts(&config, &address.ip().to_string()),
+        cors_origins: config.server.cors_origins.clone(),
+    };
+    let app = tower::util::MapRequestLayer::new(|request| normalise(request)).layer(router(Arc::new(api)));
+    let handle = axum_server::Handle::new();
+    let server = axum_server::from_tcp(listener).map_err(|error| error.to_string())?.handle(handle.clone());
+    let serving = tokio::spawn(server.serve(app.into_make_service()));
+    writeln!(io::stdout(), "tonearm listens on http://{address}").map_err(|error| error.to_string())?;
+
+    until_stopped().await?;
+    let deadline = Duration::from_secs(config.server.shutdown_seconds.into());
+    tracing::info!("stopping: running recordings are being finished");
+    if tokio::time::timeout(deadline, control.stop()).await.is_err() {
+        tracing::warn!("recordings were still being finished at the deadline; they are recovered at the next start");
+    }
+    handle.graceful_shutdown(Some(Duration::from_secs(1)));
+    let _ = serving.await;
+    Ok(())
+}
+
+async fn until_stopped() -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        stopped = tokio::signal::ctrl_c() => stopped.map_err(|error| error.to_string()),
+    }
+}
+
+fn data_folder(config: &Config) -> Result<PathBuf, String> {
+    let user = || {
+        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+        std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or(home).map(|data| data.join("tonearm"))
+    };
+    let path = config.storage.directory.clone().or_else(user);
+    folder(path.ok_or("there is no home folder for the data; set [storage] directory")?)
+}
+
+/// A folder that only we can read.
+fn folder(path: PathBuf) -> Result<PathBuf, String> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+/// The key that recordings' tokens are made under, made at the first start.
+fn host_key(path: &Path) -> Result<[u8; 32], String> {
+    let named = |error: io::Error| format!("{}: {error}", path.display());
+    let mut key = [0; 32];
+    match fs::File::open(path) {
+        Ok(mut file) => file.read_exact(&mut key).map_err(named)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            getrandom::fill(&mut key).map_err(|error| error.to_string())?;
+            write_secret(path, &key).map_err(named)?;
+        }
+        Err(error) => return Err(named(error)),
+    }
+    Ok(key)
+}
+
+fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn applications(config: &Config, data: &Path) -> Result<Vec<Application>, String> {
+    if config.applications.is_empty() {
+        return Ok(vec![local_application(&data.join("token.sha256"))?]);
+    }
+    config.applications.iter().map(application).collect()
+}
+
+fn application(app: &config::Application) -> Result<Application, String> {
+    let secret = |path: &PathBuf| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    let token_sha256 = match (&app.token_sha256, &app.token_file) {
+        (Some(hex), _) => from_hex(hex).ok_or_else(|| format!("application {:?}: token_sha256 needs 64 hex digits", app.id))?,
+        (None, Some(file)) => digest(secret(file)?.trim_end()),
+        (None, None) => return Err(format!("application {:?} has no token", app.id)),
+    };
+    let callback_token = app.callback_token_file.as_ref().map(secret).transpose()?;
+    let signing_key = app.signing_key_file.as_ref().map(|file| secret(file).and_then(|text| signing_key(&text))).transpose()?;
+    Ok(Application {
+        id: app.id.clone(),
+        token_sha256,
+        roles: app.roles.clone(),
+        lines: app.lines.clone(),
+        callback_uri: app.callback_uri.clone(),
+        callback_token: callback_token.map(|token| token.trim_end().to_owned()),
+        signing_key,
+    })
+}
+
+/// Where nobody is configured, whoever has the token that is shown at the first start; only its digest is kept.
+fn local_application(path: &Path) -> Result<Application, String> {
+    let named = |error: io::Error| format!("{}: {error}", path.display());
+    let token_sha256 = match fs::read_to_string(path) {
+        Ok(hex) => from_hex(hex.trim()).ok_or_else(|| format!("{}: 64 hex digits are expected", path.display()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0; 24];
+            getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+            let token = BASE64_URL_SAFE_NO_PAD.encode(bytes);
+            let hex: String = digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+            write_secret(path, hex.as_bytes()).map_err(named)?;
+            eprintln!("The token of this daemon, shown only now: {token}");
+            eprintln!("(To have another one made, delete {} and start again.)", path.display());
+            digest(&token)
+        }
+        Err(error) => return Err(named(error)),
+    };
+    Ok(Application {
+        id: "local".to_owned(),
+        token_sha256,
+        roles: vec!["Calls.AccessMedia.All".to_owned()],
+        lines: vec!["*".to_owned()],
+        callback_uri: None,
+        callback_token: None,
+        signing_key: None,
+    })
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Lines that name one source share one microphone.
+fn lines(config: &Config, recordings: &Path) -> Result<Vec<Arc<Line>>, String> {
+    let (dtmf, silence) = config.detectors();
+    let mut microphones: Vec<(String, Arc<Microphone>)> = Vec::new();
+    let mut lines = Vec::new();
+    for (name, line) in &config.lines {
+        let source = line.source()?;
+        let key = source.to_string();
+        let microphone = match microphones.iter().find(|(known, _)| *known == key) {
+            Some((_, microphone)) => microphone.clone(),
+            None => {
+                let of_source = config.lines.iter().filter(|(_, other)| other.source == line.source);
+                let channels: Vec<Channels> = of_source.map(|(_, other)| other.channels()).collect::<Result<_, _>>()?;
+                let heard = channels.into_iter().reduce(Channels::union).unwrap_or(Channels::ALL);
+                let media_timeout = Duration::from_secs(line.media_timeout_seconds.into());
+                let setup = Setup { heard, dtmf, silence, buffer_seconds: config.storage.buffer_seconds, media_timeout };
+                let microphone = Microphone::new(source.clone(), setup);
+                microphones.push((key, microphone.clone()));
+                microphone
+            }
+        };
+        let settings = line::Settings {
+            name: name.clone(),
+            source,
+            open_always: line.open == Open::Always,
+            channels: line.channels()?,
+            rate: line.rate()?,
+            format: config.sample_format()?,
+            playback: line.playback.clone(),
+            folder: recordings.to_owned(),
+            sync_interval: Duration::from_millis(config.storage.sync_interval_ms.into()),
+        };
+        lines.push(Line::new(settings, microphone).map_err(|why| format!("line {name}: {why}"))?);
+    }
+    Ok(lines)
+}
+
+/// The names that requests may call the daemon by.
+fn hosts(config: &Config, address: &str) -> Vec<String> {
+    let public = config.server.public_url.as_deref().and_then(|url| url.split_once("://"));
+    let public = public.map(|(_, rest)| rest.split('/').next().unwrap_or("").to_owned());
+    let all = ["localhost".to_owned(), address.to_owned()].into_iter().chain(public).chain(config.server.hosts.iter().cloned());
+    let mut hosts: Vec<String> = all.map(|host| if host == address { host } else { name_of(&host) }).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}

@@ -1,0 +1,466 @@
+//! The configuration: every key with its default, its unit and what is valid.
+//!
+//! Belongs here: reading TOML and the environment, and saying what is wrong with them. Does not: acting on it (`cli`).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+
+use crate::api::record::Limits;
+use crate::capture::Source;
+use crate::dsp::dtmf::DtmfConfig;
+use crate::dsp::silence::SilenceConfig;
+use crate::pipeline::Channels;
+use crate::units::Rate;
+use crate::wav::SampleFormat;
+
+/// What begins the name of a variable that overrides a key: `TONEARM__SERVER__LISTEN`.
+const OVERRIDE: &str = "TONEARM__";
+
+/// All of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// HTTP.
+    pub server: Server,
+    /// Where recordings are kept, and how.
+    pub storage: Storage,
+    /// What requests may ask for.
+    pub record: Record,
+    /// The microphones in their order; the first is the default.
+    #[serde(deserialize_with = "in_order")]
+    pub lines: Vec<(String, Line)>,
+    /// Who may use the daemon; with none, a token is made at the first start.
+    pub applications: Vec<Application>,
+    /// Where notifications may go.
+    pub notifications: Notifications,
+    /// The detectors' thresholds.
+    pub detection: Detection,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port; `127.0.0.1:8723`. Port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// What locations begin with, where a proxy stands before the daemon; none.
+    pub public_url: Option<String>,
+    /// Further host names that requests may name; none.
+    pub hosts: Vec<String>,
+    /// Origins of web pages that may use the daemon; none.
+    pub cors_origins: Vec<String>,
+    /// So long a stop waits for running recordings to be finished, 1 to 3,600 s; 10.
+    pub shutdown_seconds: u32,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// The folder of all data; `$XDG_DATA_HOME/tonearm` or `~/.local/share/tonearm`.
+    pub directory: Option<PathBuf>,
+    /// With less space than this no recording is taken on, in bytes; 64 MiB.
+    pub reserve_bytes: u64,
+    /// So much audio waits in memory for a slow disk, 1 to 600 s; 10.
+    pub buffer_seconds: u32,
+    /// A growing recording is synced so often, 0 (only at its end) to 60,000 ms; 1,000.
+    pub sync_interval_ms: u32,
+}
+
+/// `[record]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Record {
+    /// What a request that does not say it waits for the first speech, in s; 5.
+    pub initial_silence_seconds: u32,
+    /// And after the last, in s; 5.
+    pub max_silence_seconds: u32,
+    /// And how long it may be, in s; 5.
+    pub max_duration_seconds: u32,
+    /// The most of each that a request may ask for, 1 to 86,400 s; 86,400.
+    pub ceiling_seconds: u32,
+    /// So many recordings run or wait at once, 1 to 1,000; 64.
+    pub max_recordings: usize,
+    /// How samples are stored: `s16`, `s24` or `f32`; `s16`.
+    pub sample_format: String,
+}
+
+/// `[lines.NAME]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// `device:NAME`, `wav:PATH[?pace=real|fast][&loop=true]` or `silence:`.
+    pub source: String,
+    /// `always`, or `while-recording`: the device is opened by the first recording; `always`.
+    #[serde(default)]
+    pub open: Open,
+    /// The device's channels that are recorded, counted from 1; all.
+    #[serde(default)]
+    pub channels: Option<Vec<usize>>,
+    /// Of recordings, 8,000 to 192,000 Hz; the device's own.
+    #[serde(default)]
+    pub rate: Option<u32>,
+    /// Where the beep is played: `device:NAME`, `wav:PATH` or `none`; `none`.
+    #[serde(default = "none")]
+    pub playback: String,
+    /// With no frames for so long the device is dead, 1 to 3,600 s; 2.
+    #[serde(default = "two")]
+    pub media_timeout_seconds: u32,
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
+fn two() -> u32 {
+    2
+}
+
+/// When a device is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Open {
+    /// Always.
+    #[default]
+    Always,
+    /// From the first recording on.
+    WhileRecording,
+}
+
+/// `[[applications]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// Its name.
+    pub id: String,
+    /// The SHA-256 of its token, in hex.
+    #[serde(default)]
+    pub token_sha256: Option<String>,
+    /// A file that holds its token.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// What it may do; `Calls.AccessMedia.All` is to record.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// The lines it may use; `["*"]` is all.
+    #[serde(default = "all_lines")]
+    pub lines: Vec<String>,
+    /// Where notifications of standing calls go; nowhere.
+    #[serde(default)]
+    pub callback_uri: Option<String>,
+    /// A file that holds the token sent along with notifications; none.
+    #[serde(default)]
+    pub callback_token_file: Option<PathBuf>,
+    /// A file that holds the key that notifications are signed with, `whsec_…` or base64; none.
+    #[serde(default)]
+    pub signing_key_file: Option<PathBuf>,
+}
+
+fn all_lines() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+/// `[notifications]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notifications {
+    /// Hosts beyond loopback, as `host` or `host:port`; none.
+    pub allow_hosts: Vec<String>,
+    /// So long a notification is tried, 0 to 2,592,000 s; 86,400.
+    pub retry_for_seconds: u32,
+}
+
+/// `[detection]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detection {
+    /// A fixed threshold of speech in dBFS, −90 to 0, instead of the adaptive one.
+    pub silence_threshold_dbfs: Option<f32>,
+    /// The least level of each tone of a key, −60 to 0 dBFS; the default and its source are in `design/detection.md`.
+    pub minimum_tone_dbfs: Option<f32>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let mic = Line {
+            source: "device:default".to_owned(),
+            open: Open::Always,
+            channels: None,
+            rate: None,
+            playback: none(),
+            media_timeout_seconds: two(),
+        };
+        Config {
+            server: Server::default(),
+            storage: Storage::default(),
+            record: Record::default(),
+            lines: vec![("mic".to_owned(), mic)],
+            applications: Vec::new(),
+            notifications: Notifications::default(),
+            detection: Detection::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8723)),
+            public_url: None,
+            hosts: Vec::new(),
+            cors_origins: Vec::new(),
+            shutdown_seconds: 10,
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Storage {
+        Storage { directory: None, reserve_bytes: 64 << 20, buffer_seconds: 10, sync_interval_ms: 1_000 }
+    }
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        let limits = Limits::default();
+        Record {
+            initial_silence_seconds: limits.initial_silence,
+            max_silence_seconds: limits.max_silence,
+            max_duration_seconds: limits.max_duration,
+            ceiling_seconds: limits.ceiling,
+            max_recordings: 64,
+            sample_format: SampleFormat::S16.name().to_owned(),
+        }
+    }
+}
+
+impl Default for Notifications {
+    fn default() -> Notifications {
+        Notifications { allow_hosts: Vec::new(), retry_for_seconds: 86_400 }
+    }
+}
+
+/// What is wrong with a configuration: file, place, and what is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a file and the variables that override it; without a file, the defaults.
+    pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+        let (name, text) = match file {
+            Some(file) => {
+                let named = |error: std::io::Error| ConfigError(format!("{}: {error}", file.display()));
+                (file.display().to_string(), std::fs::read_to_string(file).map_err(named)?)
+            }
+            None => ("the default configuration".to_owned(), String::new()),
+        };
+        let overrides: BTreeMap<String, String> =
+            variables.filter_map(|(name, value)| Some((name.strip_prefix(OVERRIDE)?.to_owned(), value))).collect();
+        Config::parse(&name, &text, &overrides)
+    }
+
+    fn parse(name: &str, text: &str, overrides: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+        // The text by itself first: only then do messages name lines.
+        let config: Config = toml::from_str(text).map_err(|error| ConfigError(format!("{name}: {error}")))?;
+        let config = if overrides.is_empty() { config } else { overridden(text, overrides)? };
+        config.check().map_err(|why| ConfigError(format!("{name}: {why}")))?;
+        Ok(config)
+    }
+
+    /// What no type can say.
+    fn check(&self) -> Result<(), String> {
+        within("server.shutdown_seconds", self.server.shutdown_seconds, 1, 3_600)?;
+        within("storage.buffer_seconds", self.storage.buffer_seconds, 1, 600)?;
+        within("storage.sync_interval_ms", self.storage.sync_interval_ms, 0, 60_000)?;
+        within("record.ceiling_seconds", self.record.ceiling_seconds, 1, 86_400)?;
+        let ceiling = self.record.ceiling_seconds;
+        within("record.initial_silence_seconds", self.record.initial_silence_seconds, 1, ceiling)?;
+        within("record.max_silence_seconds", self.record.max_silence_seconds, 1, ceiling)?;
+        within("record.max_duration_seconds", self.record.max_duration_seconds, 1, ceiling)?;
+        within("record.max_recordings", self.record.max_recordings as u32, 1, 1_000)?;
+        within("notifications.retry_for_seconds", self.notifications.retry_for_seconds, 0, 2_592_000)?;
+        self.sample_format()?;
+        if self.lines.is_empty() {
+            return Err("there is no line; add [lines.NAME] with a source".to_owned());
+        }
+        for (name, line) in &self.lines {
+            line.check(name)?;
+        }
+        for app in &self.applications {
+            if let Some(line) = app.lines.iter().find(|line| *line != "*" && !self.lines.iter().any(|(name, _)| name == *line)) {
+                return Err(format!("application {:?} names line {line:?}, which is not configured", app.id));
+            }
+            if app.token_sha256.is_some() == app.token_file.is_some() {
+                return Err(format!("application {:?} needs either token_sha256 or token_file", app.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// How samples are stored.
+    pub fn sample_format(&self) -> Result<SampleFormat, String> {
+        let name = &self.record.sample_format;
+        SampleFormat::from_name(name).ok_or_else(|| format!("record.sample_format is {name:?}; valid are s16, s24 and f32"))
+    }
+
+    /// What a record request may ask for.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            initial_silence: self.record.initial_silence_seconds,
+            max_silence: self.record.max_silence_seconds,
+            max_duration: self.record.max_duration_seconds,
+            ceiling: self.record.ceiling_seconds,
+        }
+    }
+
+    /// The thresholds of the detectors.
+    pub fn detectors(&self) -> (DtmfConfig, SilenceConfig) {
+        let mut dtmf = DtmfConfig::default();
+        if let Some(dbfs) = self.detection.minimum_tone_dbfs {
+            dtmf.minimum_dbfs = dbfs;
+        }
+        (dtmf, SilenceConfig { threshold_dbfs: self.detection.silence_threshold_dbfs })
+    }
+}
+
+impl Line {
+    fn check(&self, name: &str) -> Result<(), String> {
+        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(valid) {
+            return Err(format!("{name:?} is no name for a line; valid are 1 to 64 of a-z, 0-9, - and _"));
+        }
+        self.source().map_err(|why| format!("lines.{name}.source: {why}"))?;
+        self.channels().map_err(|why| format!("lines.{name}.channels: {why}"))?;
+        self.rate().map_err(|why| format!("lines.{name}.rate: {why}"))?;
+        within(&format!("lines.{name}.media_timeout_seconds"), self.media_timeout_seconds, 1, 3_600)
+    }
+
+    /// What it hears.
+    pub fn source(&self) -> Result<Source, String> {
+        self.source.parse()
+    }
+
+    /// The device's channels, counted from 0.
+    pub fn channels(&self) -> Result<Channels, String> {
+        let Some(channels) = &self.channels else { return Ok(Channels::ALL) };
+        let from_zero = channels.iter().map(|channel| channel.checked_sub(1));
+        from_zero.collect::<Option<Vec<usize>>>().and_then(Channels::of).ok_or_else(|| {
+            format!("{channels:?} is not valid; channels count from 1, at most {}, and one is needed", Channels::MOST)
+        })
+    }
+
+    /// The rate of its recordings.
+    pub fn rate(&self) -> Result<Option<Rate>, String> {
+        let of = |hz| Rate::new(hz).ok_or_else(|| format!("{hz} Hz is not valid; valid are {} to {}", Rate::MIN_HZ, Rate::MAX_HZ));
+        self.rate.map(of).transpose()
+    }
+}
+
+fn within(key: &str, value: u32, from: u32, to: u32) -> Result<(), String> {
+    if (from..=to).contains(&value) { Ok(()) } else { Err(format!("{key} is {value}; valid are {from} to {to}")) }
+}
+
+/// The text with single keys replaced; a value is TOML, or else a string.
+fn overridden(text: &str, overrides: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
+    let mut root: toml::Table = toml::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+    for (path, value) in overrides {
+        let wrong = || ConfigError(format!("{OVERRIDE}{path} names no key; it is {OVERRIDE}SECTION__KEY"));
+        let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+        let (last, sections) = keys.split_last().filter(|(_, sections)| !sections.is_empty()).ok_or_else(wrong)?;
+        let mut table = &mut root;
+        for section in sections {
+            // Names of lines may hold dashes, variables may not.
+            let dashed = section.replace('_', "-");
+            let name = if !table.contains_key(section) && table.contains_key(&dashed) { dashed } else { section.clone() };
+            let entry = table.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            table = entry.as_table_mut().ok_or_else(wrong)?;
+        }
+        let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok();
+        let parsed = parsed.and_then(|mut table| table.remove("value"));
+        table.insert(last.clone(), parsed.unwrap_or_else(|| toml::Value::String(value.clone())));
+    }
+    Config::deserialize(root).map_err(|error| ConfigError(format!("with the {OVERRIDE}… variables: {error}")))
+}
+
+/// A table whose order counts.
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Line)>, D::Error> {
+    struct InOrder;
+    impl<'de> Visitor<'de> for InOrder {
+        type Value = Vec<(String, Line)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("tables of lines: [lines.NAME]")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut lines = Vec::new();
+            while let Some(entry) = entries.next_entry()? {
+                lines.push(entry);
+            }
+            Ok(lines)
+        }
+    }
+    deserializer.deserialize_map(InOrder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse("tonearm.toml", text, &BTreeMap::new())
+    }
+
+    fn refused(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_is_a_valid_configuration_with_one_microphone_on_loopback() {
+        let config = parse("").unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8723");
+        assert_eq!(config.lines[0].0, "mic");
+    }
+
+    #[test]
+    fn lines_keep_their_order() {
+        let config = parse("[lines.z]\nsource = \"silence:\"\n[lines.a]\nsource = \"silence:\"\n").unwrap();
+        assert_eq!(config.lines.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["z", "a"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_what_is_valid() {
+        let unknown = refused("[server]\nlissen = \"127.0.0.1:1\"\n");
+        assert!(unknown.contains("tonearm.toml") && unknown.contains("line 2") && unknown.contains("`listen`"), "{unknown}");
+        assert!(refused("[lines.a]\nsource = \"mic\"\n").contains("device:NAME"));
+        assert!(refused("[lines.a]\nsource = \"silence:\"\nchannels = [0]\n").contains("count from 1"));
+        assert!(refused("[storage]\nbuffer_seconds = 0\n").contains("1 to 600"));
+        assert!(refused("[record]\nsample_format = \"mp3\"\n").contains("s16, s24 and f32"));
+        assert!(refused("[[applications]]\nid = \"a\"\n").contains("token_sha256 or token_file"));
+    }
+
+    #[test]
+    fn a_variable_overrides_a_key() {
+        let overrides = BTreeMap::from([
+            ("SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            ("STORAGE__BUFFER_SECONDS".to_owned(), "3".to_owned()),
+            ("LINES__FRONT_DESK__RATE".to_owned(), "16000".to_owned()),
+        ]);
+        let config = Config::parse("x", "[lines.front-desk]\nsource = \"silence:\"\n", &overrides).unwrap();
+        assert_eq!((config.server.listen.port(), config.storage.buffer_seconds), (0, 3));
+        assert_eq!(config.lines[0].1.rate, Some(16_000));
+        let wrong = BTreeMap::from([("NONSENSE".to_owned(), "1".to_owned())]);
+        assert!(Config::parse("x", "", &wrong).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! A daemon as its users run it: the program, a configuration file, HTTP.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Client, Method, Response};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+pub const TOKEN: &str = "a-token-for-tests";
+
+/// A running daemon with one application, `bot`; it is killed when this is dropped.
+pub struct Daemon {
+    pub base: String,
+    pub config: PathBuf,
+    pub client: Client,
+    pub child: Child,
+    /// Kept open, or the daemon would write into a closed pipe.
+    _stdout: tokio::io::Lines<BufReader<ChildStdout>>,
+}
+
+/// What lines are called, and what they hear.
+pub type Lines<'a> = &'a [(&'a str, &'a str)];
+
+/// Writes a configuration whose data lie in `folder`; `more` is appended as it is.
+pub fn configure(folder: &Path, lines: Lines<'_>, more: &str) -> Outcome<PathBuf> {
+    let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text = format!("[server]\nlisten = \"127.0.0.1:0\"\n[storage]\ndirectory = {:?}\n", folder.join("data"));
+    for (name, source) in lines {
+        text += &format!("[lines.{name}]\nsource = {source:?}\n");
+    }
+    text += &format!("[[applications]]\nid = \"bot\"\ntoken_sha256 = \"{digest}\"\nroles = [\"Calls.AccessMedia.All\"]\nlines = [\"*\"]\n{more}\n");
+    let config = folder.join("tonearm.toml");
+    std::fs::write(&config, text)?;
+    Ok(config)
+}
+
+impl Daemon {
+    pub async fn start(folder: &Path, lines: Lines<'_>) -> Outcome<Daemon> {
+        Daemon::with(&configure(folder, lines, "")?).await
+    }
+
+    /// Starts it and waits for the line with its address.
+    pub async fn with(config: &Path) -> Outcome<Daemon> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tonearm"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+        let base = loop {
+            let line = lines.next_line().await?.ok_or("the daemon ended before it was ready")?;
+            if let Some(at) = line.find("http://") {
+                break line[at..].split_whitespace().next().unwrap_or("").trim_end_matches('/').to_owned();
+            }
+        };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        Ok(Daemon { base, config: config.to_owned(), client, child, _stdout: lines })
+    }
+
+    /// A request as `bot` makes it.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&str>) -> Outcome<Response> {
+        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let mut request = self.client.request(method, url).header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
+        }
+        Ok(request.send().await?)
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Outcome<Value> {
+        Ok(self.send(Method::POST, path, Some(body)).await?.error_for_status()?.json().await?)
+    }
+
+    pub async fn get(&self, path: &str) -> Outcome<Value> {
+        Ok(self.send(Method::GET, path, None).await?.error_for_status()?.json().await?)
+    }
+}
