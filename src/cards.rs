@@ -138,7 +138,7 @@ pub(crate) fn find(name: &str, direction: Direction) -> Result<cpal::Device, Dev
     let mut candidates = Vec::new();
     for id in hosts {
         match search(id, bare, direction) {
-            Ok(Found::One(device)) => return Ok(device),
+            Ok(Found::ById(device)) => return Ok(*device),
             Ok(Found::ByWords(devices)) => candidates.extend(devices),
             Err(error) => failed.push(format!("{}: {error}", id.name())),
         }
@@ -147,7 +147,8 @@ pub(crate) fn find(name: &str, direction: Direction) -> Result<cpal::Device, Dev
     match (candidates.next(), candidates.next()) {
         (Some(device), None) => Ok(device),
         (Some(first), Some(second)) => {
-            let ids = [&first, &second].map(|device| device.id().map(|id| id.to_string()).unwrap_or_default()).join(", ");
+            let ids =
+                [&first, &second].map(|device| device.id().map(|id| id.to_string()).unwrap_or_default()).join(", ");
             Err(DeviceError::NotThere(format!("{name}: more than one device is called so; use the id: {ids}, …")))
         }
         (None, _) if failed.is_empty() => {
@@ -160,7 +161,7 @@ pub(crate) fn find(name: &str, direction: Direction) -> Result<cpal::Device, Dev
 
 enum Found {
     /// By its id, or as the default.
-    One(cpal::Device),
+    ById(Box<cpal::Device>),
     /// Any number by their words.
     ByWords(Vec<cpal::Device>),
 }
@@ -172,13 +173,15 @@ fn search(id: HostId, name: &str, direction: Direction) -> Result<Found, cpal::E
             Direction::Input => host.default_input_device(),
             Direction::Output => host.default_output_device(),
         };
-        return Ok(device.map_or(Found::ByWords(Vec::new()), Found::One));
+        return Ok(device.map_or(Found::ByWords(Vec::new()), |device| Found::ById(Box::new(device))));
     }
-    let serves = |device: &cpal::Device| device.description().is_ok_and(|words| words.direction() != direction.opposite());
+    let serves =
+        |device: &cpal::Device| device.description().is_ok_and(|words| words.direction() != direction.opposite());
     if let Some(device) = host.device_by_id(&cpal::DeviceId::new(id, name)).filter(serves) {
-        return Ok(Found::One(device));
+        return Ok(Found::ById(Box::new(device)));
     }
-    let called = |device: &cpal::Device| device.description().is_ok_and(|words| words.name().eq_ignore_ascii_case(name));
+    let called =
+        |device: &cpal::Device| device.description().is_ok_and(|words| words.name().eq_ignore_ascii_case(name));
     Ok(Found::ByWords(host.devices()?.filter(serves).filter(called).collect()))
 }
 

@@ -104,7 +104,9 @@ fn sound() -> Vec<i16> {
         let t = n as f64 / f64::from(HZ);
         let tone = |low: f64, high: f64| 0.2 * ((TAU * low * t).sin() + (TAU * high * t).sin());
         match (second(n), n % HZ as usize * 10 / HZ as usize) {
-            (1 | 2, part) if part % 3 != 2 => 0.3 * (1..9).map(|k| (TAU * 140.0 * f64::from(k) * t).sin()).sum::<f64>() / 3.0,
+            (1 | 2, part) if part % 3 != 2 => {
+                0.3 * (1..9).map(|k| (TAU * 140.0 * f64::from(k) * t).sin()).sum::<f64>() / 3.0
+            }
             (4, 0) => tone(697.0, 1_209.0),
             (4, 4) => tone(697.0, 1_336.0),
             (6, 5) => tone(941.0, 1_477.0),

@@ -229,12 +229,7 @@ struct Built {
     post: Post,
 }
 
-fn build(
-    device: &cpal::Device,
-    format: SampleFormat,
-    config: StreamConfig,
-    rate: Rate,
-) -> Result<Built, cpal::Error> {
+fn build(device: &cpal::Device, format: SampleFormat, config: StreamConfig, rate: Rate) -> Result<Built, cpal::Error> {
     match format {
         SampleFormat::I8 => build_as::<i8>(device, config, rate),
         SampleFormat::I16 => build_as::<i16>(device, config, rate),

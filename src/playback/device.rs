@@ -127,7 +127,12 @@ struct Part {
 }
 
 impl Part {
-    fn build(self, device: &cpal::Device, format: SampleFormat, config: StreamConfig) -> Result<cpal::Stream, cpal::Error> {
+    fn build(
+        self,
+        device: &cpal::Device,
+        format: SampleFormat,
+        config: StreamConfig,
+    ) -> Result<cpal::Stream, cpal::Error> {
         match format {
             SampleFormat::I8 => self.build_as::<i8>(device, config),
             SampleFormat::I16 => self.build_as::<i16>(device, config),
