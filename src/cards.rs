@@ -138,7 +138,7 @@ pub(crate) fn find(name: &str, direction: Direction) -> Result<cpal::Device, Dev
     let mut candidates = Vec::new();
     for id in hosts {
         match search(id, bare, direction) {
-            Ok(Found::One(device)) => return Ok(*device),
+            Ok(Found::ById(device)) => return Ok(*device),
             Ok(Found::ByWords(devices)) => candidates.extend(devices),
             Err(error) => failed.push(format!("{}: {error}", id.name())),
         }
@@ -161,7 +161,7 @@ pub(crate) fn find(name: &str, direction: Direction) -> Result<cpal::Device, Dev
 
 enum Found {
     /// By its id, or as the default.
-    One(Box<cpal::Device>),
+    ById(Box<cpal::Device>),
     /// Any number by their words.
     ByWords(Vec<cpal::Device>),
 }
@@ -173,12 +173,12 @@ fn search(id: HostId, name: &str, direction: Direction) -> Result<Found, cpal::E
             Direction::Input => host.default_input_device(),
             Direction::Output => host.default_output_device(),
         };
-        return Ok(device.map_or(Found::ByWords(Vec::new()), |device| Found::One(device.into())));
+        return Ok(device.map_or(Found::ByWords(Vec::new()), |device| Found::ById(Box::new(device))));
     }
     let serves =
         |device: &cpal::Device| device.description().is_ok_and(|words| words.direction() != direction.opposite());
     if let Some(device) = host.device_by_id(&cpal::DeviceId::new(id, name)).filter(serves) {
-        return Ok(Found::One(device.into()));
+        return Ok(Found::ById(Box::new(device)));
     }
     let called =
         |device: &cpal::Device| device.description().is_ok_and(|words| words.name().eq_ignore_ascii_case(name));

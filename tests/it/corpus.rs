@@ -88,9 +88,11 @@ pub fn press(audio: &mut [f32], hz: f64, press: &Press, rng: &mut Rng) {
         let t = n as f64 / hz - press.onset;
         let mut gain = (t / edge).min((press.length - t) / edge).clamp(0.0, 1.0);
         if let Some((from, length)) = press.hole
-            && t >= from && t < from + length {
-                gain = 0.0;
-            }
+            && t >= from
+            && t < from + length
+        {
+            gain = 0.0;
+        }
         *x += (gain * (a * (TAU * low * t + p).sin() + b * (TAU * high * t + q).sin())) as f32;
     }
 }

@@ -135,7 +135,6 @@ async fn every_request_in_the_manifest_ends_as_it_says() {
 }
 
 #[test]
-#[ignore = "there is no `tonearm replay` yet"]
 fn replay_ends_every_request_in_the_manifest_as_it_says() {
     let out = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();

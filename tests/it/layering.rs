@@ -1,22 +1,23 @@
 //! The order in which modules may use each other, and what the real-time rows may not name.
 //!
 //! `design/layers` in words: `units → dsp → record → pipeline → rt → wav → cards → (capture | playback | store) → control
-//! → api → config, cli, main`. Each row may use only rows before it. `clock` and `error` serve from `capture` upward.
+//! → api → config, cli, main`. Each row may use only rows before it. `clock` serves from `capture` upward, `error` from `control`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rows from the bottom; modules of one row do not know each other.
-const ROWS: [&[&str]; 12] = [
+const ROWS: [&[&str]; 13] = [
     &["units"],
     &["dsp"],
     &["record"],
     &["pipeline"],
     &["rt"],
     &["wav"],
-    &["cards", "clock", "error"],
+    &["cards", "clock"],
     &["capture", "playback", "store"],
+    &["error"],
     &["control"],
     &["api"],
     &["config"],
