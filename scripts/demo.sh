@@ -12,7 +12,7 @@ stop() {
   local pid
   for pid in "${jobs[@]}"; do kill "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
-  [ -n "$device" ] || scripts/virtual-card.sh stop "$work/card" || true
+  [ ! -d "$work/card" ] || scripts/virtual-card.sh stop "$work/card"
   rm -rf "$work"
 }
 trap stop EXIT
@@ -49,6 +49,7 @@ source = "device:$device"
 channels = [1]
 [[applications]]
 id = "demo"
+roles = ["Calls.AccessMedia.All"]
 token_sha256 = "$(printf %s "$token" | sha256sum | cut -d' ' -f1)"
 TOML
 step "tonearm serve, line desk = device:$device"
@@ -108,7 +109,7 @@ jq . "$work/operation.json"
 ask -o "$work/final.wav" "$(jq -r .recordResourceLocation "$work/operation.json")"
 
 # The samples of a WAV: what follows the data chunk's head.
-raw() { tail -c +$(($(LC_ALL=C grep -abo data "$1" | head -1 | cut -d: -f1) + 9)) "$1"; }
+raw() { tail -c +$(($({ LC_ALL=C grep -abo data "$1" || true; } | head -1 | cut -d: -f1) + 9)) "$1"; }
 raw "$work/final.wav" > "$work/final.raw"; raw "$work/stream.wav" > "$work/stream.raw"
 step "The waveform"
 columns=100
