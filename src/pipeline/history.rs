@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// Interleaved frames are taken apart in tiles that stay in the first-level cache while every channel takes its own.
+pub(super) const TILE_FRAMES: usize = 64;
+
 /// A ring per channel, planar. Frames are absolute; lost ones are zeros.
 pub struct History {
     room: usize,
@@ -28,16 +31,19 @@ impl History {
     pub fn push(&mut self, interleaved: &[f32]) {
         let width = self.channels.len();
         let frames = (interleaved.len() / width) as u64;
-        let places = self.places(self.end_frame..self.end_frame + frames);
-        for (channel, ring) in self.channels.iter_mut().enumerate() {
-            let mut from = interleaved;
-            for place in places.clone() {
-                let (piece, rest) = from.split_at(place.len() * width);
-                from = rest;
-                if width == 1 {
-                    ring[place].copy_from_slice(piece);
-                } else {
-                    for (to, frame) in ring[place].iter_mut().zip(piece.chunks_exact(width)) {
+        let mut from = interleaved;
+        for place in self.places(self.end_frame..self.end_frame + frames) {
+            let (piece, rest) = from.split_at(place.len() * width);
+            from = rest;
+            if width == 1 {
+                self.channels[0][place].copy_from_slice(piece);
+                continue;
+            }
+            for (at, tile) in piece.chunks(TILE_FRAMES * width).enumerate() {
+                let start = place.start + at * TILE_FRAMES;
+                for (channel, ring) in self.channels.iter_mut().enumerate() {
+                    let to = &mut ring[start..start + tile.len() / width];
+                    for (to, frame) in to.iter_mut().zip(tile.chunks_exact(width)) {
                         *to = frame[channel];
                     }
                 }

@@ -19,7 +19,7 @@ use crate::dsp::ear::{Ear, Heard, Meter};
 use crate::dsp::silence::SilenceConfig;
 use crate::record::{GapCause, Input};
 use crate::units::Rate;
-use history::History;
+use history::{History, TILE_FRAMES};
 
 /// The most recordings that run or wait on one device at once.
 pub const MAX_RECORDERS: usize = 64;
@@ -65,24 +65,19 @@ impl Block {
     /// Appends these frames of these channels, interleaved.
     fn fill(&mut self, history: &History, channels: &(impl Iterator<Item = usize> + Clone), frames: Range<u64>) {
         let width = channels.clone().count();
-        let end = self.len + (frames.end - frames.start) as usize * width;
-        for (place, channel) in channels.clone().enumerate() {
+        let mut start = frames.start;
+        while start < frames.end {
+            let tile = start..frames.end.min(start + TILE_FRAMES as u64);
+            let end = self.len + (tile.end - tile.start) as usize * width;
             let to = &mut self.samples[self.len..end];
-            let from = history.slices(channel, frames.clone());
-            if width == 1 {
-                let mut to = to;
-                for piece in from {
-                    let (head, rest) = to.split_at_mut(piece.len());
-                    head.copy_from_slice(piece);
-                    to = rest;
-                }
-            } else {
-                for (frame, sample) in to.chunks_exact_mut(width).zip(from.flatten()) {
+            for (place, channel) in channels.clone().enumerate() {
+                let from = history.slices(channel, tile.clone()).flatten();
+                for (frame, sample) in to.chunks_exact_mut(width).zip(from) {
                     frame[place] = *sample;
                 }
             }
+            (self.len, start) = (end, tile.end);
         }
-        self.len = end;
     }
 }
 
