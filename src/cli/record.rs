@@ -32,7 +32,7 @@ const COLUMNS: usize = 30;
 
 #[derive(Args)]
 pub struct Record {
-    /// What to record from: device:NAME, wav:PATH[?pace=real|fast][&loop=true] or silence:
+    /// What to record from: device:NAME, `wav:PATH[?pace=real|fast][&loop=true]` or silence:
     #[arg(long, value_name = "SOURCE", default_value = "device:default")]
     source: String,
     /// The request, as it would be posted; the options below add to it

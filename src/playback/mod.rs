@@ -14,8 +14,6 @@ use std::f64::consts::{PI, TAU};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::units::Rate;
 
 /// How long the beep is, and a timed beep where there is nothing to play it.
@@ -60,7 +58,6 @@ pub struct Playback(Output);
 
 #[derive(Debug)]
 enum Output {
-    #[cfg_attr(not(feature = "device"), expect(dead_code, reason = "this build has no sound devices"))]
     Device(String),
     File(file::Output),
 }
@@ -94,7 +91,7 @@ impl Playback {
         match &self.0 {
             #[cfg(feature = "device")]
             Output::Device(name) => {
-                let (done, end) = oneshot::channel();
+                let (done, end) = tokio::sync::oneshot::channel();
                 device::play(name, score, done)?;
                 end.await.unwrap_or_else(|_| Err(format!("device:{name}: its thread is gone")))
             }
@@ -107,7 +104,7 @@ impl Playback {
 
 /// Where the end of a sound is reported. Whoever waited and no longer does has stopped the sound.
 #[cfg(feature = "device")]
-type Done = oneshot::Sender<Result<(), String>>;
+type Done = tokio::sync::oneshot::Sender<Result<(), String>>;
 
 #[cfg(test)]
 mod tests {

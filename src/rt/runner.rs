@@ -1,7 +1,7 @@
 //! The pipeline's thread: empties a ring through a pipeline, hands blocks to the writer, notices when frames stop.
 //!
 //! [`Runner::turn`] is the whole loop's body and is real-time safe: no allocation, no lock, no system call (the
-//! watchdog's clock is read in user space). [`Runner::run`] calls it over and over and sleeps in [`idle`] only.
+//! watchdog's clock is read in user space). [`Runner::run`] calls it over and over and sleeps in `Runner::idle` only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
