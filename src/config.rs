@@ -465,6 +465,18 @@ mod tests {
     }
 
     #[test]
+    fn the_commented_file_is_valid_as_it_is_and_with_every_key_switched_on() {
+        let text = include_str!("../systemd/tonearm.toml");
+        parse(text).unwrap();
+        let is_key =
+            |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) || line.starts_with("[[");
+        let switched_on: Vec<&str> =
+            text.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line)).collect();
+        let config = parse(&switched_on.join("\n")).unwrap();
+        assert_eq!(config.applications[0].id, "bot");
+    }
+
+    #[test]
     fn a_variable_overrides_a_key() {
         let overrides = BTreeMap::from([
             ("SERVER__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
