@@ -12,7 +12,7 @@ stop() {
   local pid
   for pid in "${jobs[@]}"; do kill "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
-  [ -n "$device" ] || scripts/virtual-card.sh stop "$work/card" || true
+  [ ! -d "$work/card" ] || scripts/virtual-card.sh stop "$work/card"
   rm -rf "$work"
 }
 trap stop EXIT
@@ -49,6 +49,7 @@ source = "device:$device"
 channels = [1]
 [[applications]]
 id = "demo"
+roles = ["Calls.AccessMedia.All"]
 token_sha256 = "$(printf %s "$token" | sha256sum | cut -d' ' -f1)"
 TOML
 step "tonearm serve, line desk = device:$device"
@@ -80,7 +81,7 @@ for _ in $(seq 50); do
 done
 [ "$location" != null ] || fail "there is no stream: $(cat "$work/operation.json")"
 ask -N --max-time 120 -o "$work/stream.wav" "$location" & jobs+=($!); stream=$!
-ask -N --max-time 120 -o "$work/events" "$base/events" & jobs+=($!)
+ask -N --max-time 120 -o "$work/events" "$base/events" 2>/dev/null & jobs+=($!)
 if [ -z "$own" ]; then
   step "Playing $spoken into the microphone"
   scripts/virtual-card.sh play "$work/card" "$spoken" & jobs+=($!)
@@ -108,7 +109,7 @@ jq . "$work/operation.json"
 ask -o "$work/final.wav" "$(jq -r .recordResourceLocation "$work/operation.json")"
 
 # The samples of a WAV: what follows the data chunk's head.
-raw() { tail -c +$(($(LC_ALL=C grep -abo data "$1" | head -1 | cut -d: -f1) + 9)) "$1"; }
+raw() { tail -c +$(($({ LC_ALL=C grep -abo data "$1" || true; } | head -1 | cut -d: -f1) + 9)) "$1"; }
 raw "$work/final.wav" > "$work/final.raw"; raw "$work/stream.wav" > "$work/stream.raw"
 step "The waveform"
 columns=100
@@ -127,7 +128,7 @@ check "the stream, fetched while it grew, is the file: $(stat -c %s "$work/strea
 if [ -z "$own" ]; then
   raw "$spoken" > "$work/spoken.raw"
   # Before the sentence there is digital silence; its first sample that is not zero is where the two are laid together.
-  first() { LC_ALL=C cmp "$1" /dev/zero | sed 's/.*differ: [a-z]* \([0-9]*\),.*/\1/'; }
+  first() { { LC_ALL=C cmp "$1" /dev/zero || true; } | sed 's/.*differ: [a-z]* \([0-9]*\),.*/\1/'; }
   at=$(($(first "$work/final.raw") - $(first "$work/spoken.raw")))
   tail -c +$((at + 1)) "$work/final.raw" > "$work/heard.raw"
   heard=$(stat -c %s "$work/heard.raw")

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use crate::api::MEDIA_ROLE;
 use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
@@ -146,8 +147,8 @@ pub struct Application {
     /// A file that holds its token.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
-    /// What it may do; `Calls.AccessMedia.All` is to record.
-    #[serde(default)]
+    /// What it may do; `["Calls.AccessMedia.All"]`, which is to record.
+    #[serde(default = "all_media")]
     pub roles: Vec<String>,
     /// The lines it may use; `["*"]` is all.
     #[serde(default = "all_lines")]
@@ -161,6 +162,10 @@ pub struct Application {
     /// A file that holds the key that notifications are signed with, `whsec_…` or base64; none.
     #[serde(default)]
     pub signing_key_file: Option<PathBuf>,
+}
+
+fn all_media() -> Vec<String> {
+    vec![MEDIA_ROLE.to_owned()]
 }
 
 fn all_lines() -> Vec<String> {

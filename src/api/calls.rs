@@ -13,13 +13,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Api;
 use super::auth::Caller;
 use super::error::Refusal;
 use super::json::{Members, Unknown};
 use super::operations::{call_json, operation_json};
 use super::path::NamedApplication;
 use super::record;
+use super::{Api, MEDIA_ROLE};
 use crate::control::Application;
 use crate::control::call::{CallRequest, plain};
 use crate::control::operation::Operation;
@@ -32,8 +32,6 @@ const MAX_BODY: usize = 1 << 20;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// An Idempotency-Key has at most so many characters.
 const MAX_KEY: usize = 255;
-/// Who records or hears tones needs this role [Graph's permissions].
-const MEDIA_ROLE: &str = "Calls.AccessMedia.All";
 
 type Answer = Result<Response, Refusal>;
 

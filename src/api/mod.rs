@@ -31,6 +31,8 @@ use error::{Refusal, RequestIds, render};
 use operations::Links;
 use record::Limits;
 
+/// Who records or hears tones needs this role of Graph's.
+pub const MEDIA_ROLE: &str = "Calls.AccessMedia.All";
 /// A client's request id has at most so many characters.
 const MAX_CLIENT_ID: usize = 128;
 

@@ -1,7 +1,7 @@
 //! `tonearm serve`: the daemon.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tower::Layer;
 use super::{Done, Failure};
 use crate::api::auth::{Door, RecordingTokens, digest};
 use crate::api::operations::{Links, Notifications};
-use crate::api::{Api, name_of, normalise, router};
+use crate::api::{Api, MEDIA_ROLE, name_of, normalise, router};
 use crate::config::{self, Config, Open};
 use crate::control::chain::Setup;
 use crate::control::line::{self, Line, Microphone};
@@ -65,8 +65,10 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Words go to standard error; `RUST_LOG` chooses which.
 fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,pulseaudio=warn".into());
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
 }
 
 async fn serve(config: Config) -> Result<(), String> {
@@ -228,7 +230,7 @@ fn local_application(path: &Path) -> Result<Application, String> {
     Ok(Application {
         id: "local".to_owned(),
         token_sha256,
-        roles: vec!["Calls.AccessMedia.All".to_owned()],
+        roles: vec![MEDIA_ROLE.to_owned()],
         lines: vec!["*".to_owned()],
         callback_uri: None,
         callback_token: None,

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::daemon::Daemon;
 use tonearm::capture::device::{Device, open_with};
 use tonearm::cards::Wanted;
 use tonearm::playback::{Playback, beep};
@@ -252,4 +253,40 @@ fn inner_loss() {
     let died = now();
     heard.listen(&mut device, |_| died.elapsed() > Duration::from_secs(3));
     assert!(device.health.is_dead() && device.health.errors() > 0);
+}
+
+#[test]
+fn a_microphone_that_stops_delivering_ends_the_recording_and_keeps_what_came() {
+    with_card("inner_dead");
+}
+
+#[tokio::test]
+#[ignore = "run by its outer half"]
+async fn inner_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &[("mic", "device:pulse:vmic")]).await.unwrap();
+    while !daemon.send(reqwest::Method::GET, "/readyz", None).await.unwrap().status().is_success() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let request = r#"{"playBeep":false,"initialSilenceTimeoutInSeconds":60,"maxRecordDurationInSeconds":60}"#;
+    let operation = daemon.post("/app/calls/mic/record", request).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // The sound server dies: no frames come any more.
+    let server = std::fs::read_to_string(self::folder().join("pid")).unwrap();
+    assert!(Command::new("kill").args(["-9", server.trim()]).status().unwrap().success());
+    let killed = now();
+    let path = format!("/app/calls/mic/operations/{}", operation["id"].as_str().unwrap());
+    let operation = loop {
+        let operation = daemon.get(&path).await.unwrap();
+        if operation["status"] == "failed" {
+            break operation;
+        }
+        assert!(killed.elapsed() < Duration::from_secs(10), "{operation}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(killed.elapsed() > Duration::from_millis(1_500));
+    assert_eq!(operation["completionReason"], "mediaReceiveTimeout");
+    assert_eq!((&operation["resultInfo"]["code"], &operation["resultInfo"]["subcode"]), (&500.into(), &0.into()));
+    let seconds = operation["recording"]["durationSeconds"].as_f64().unwrap();
+    assert!((0.3..2.0).contains(&seconds), "{seconds} s were kept");
 }

@@ -12,4 +12,6 @@ mod endings;
 mod fixtures;
 mod layering;
 mod live;
+mod refusals;
+mod restart;
 mod sound;
