@@ -13,6 +13,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use crate::api::MEDIA_ROLE;
 use crate::api::record::Limits;
 use crate::capture::Source;
+use crate::control::call::plain;
+use crate::control::notify::Hosts;
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::Channels;
@@ -281,12 +283,15 @@ impl Config {
         // The text by itself first: only then do messages name lines.
         let config: Config = toml::from_str(text).map_err(|error| ConfigError(format!("{name}: {error}")))?;
         let config = if overrides.is_empty() { config } else { overridden(text, overrides)? };
-        config.check().map_err(|why| ConfigError(format!("{name}: {why}")))?;
+        config.check().map_err(|wrong| match line_of(text, &wrong.key) {
+            Some(line) => ConfigError(format!("{name}, line {line}: {}", wrong.why)),
+            None => ConfigError(format!("{name}: {}", wrong.why)),
+        })?;
         Ok(config)
     }
 
     /// What no type can say.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Wrong> {
         within("server.shutdown_seconds", self.server.shutdown_seconds, 1, 3_600)?;
         within("storage.buffer_seconds", self.storage.buffer_seconds, 1, 600)?;
         within("storage.sync_interval_ms", self.storage.sync_interval_ms, 0, 60_000)?;
@@ -295,26 +300,43 @@ impl Config {
         within("record.initial_silence_seconds", self.record.initial_silence_seconds, 1, ceiling)?;
         within("record.max_silence_seconds", self.record.max_silence_seconds, 1, ceiling)?;
         within("record.max_duration_seconds", self.record.max_duration_seconds, 1, ceiling)?;
-        within("record.max_recordings", self.record.max_recordings as u32, 1, 1_000)?;
+        let most = u32::try_from(self.record.max_recordings).unwrap_or(u32::MAX);
+        within("record.max_recordings", most, 1, 1_000)?;
         within("notifications.retry_for_seconds", self.notifications.retry_for_seconds, 0, 2_592_000)?;
-        self.sample_format()?;
+        self.sample_format().map_err(|why| Wrong::at("record.sample_format", why))?;
+        let hosts = Hosts::parse(&self.notifications.allow_hosts);
+        let hosts = hosts.map_err(|why| Wrong::at("notifications.allow_hosts", why))?;
         if self.lines.is_empty() {
-            return Err("there is no line; add [lines.NAME] with a source".to_owned());
+            return Err(Wrong::at("", "there is no line; add [lines.NAME] with a source".to_owned()));
         }
-        for (name, line) in &self.lines {
+        for (index, (name, line)) in self.lines.iter().enumerate() {
             line.check(name)?;
-        }
-        for app in &self.applications {
-            if let Some(line) =
-                app.lines.iter().find(|line| *line != "*" && !self.lines.iter().any(|(name, _)| name == *line))
-            {
-                return Err(format!("application {:?} names line {line:?}, which is not configured", app.id));
-            }
-            if app.token_sha256.is_some() == app.token_file.is_some() {
-                return Err(format!("application {:?} needs either token_sha256 or token_file", app.id));
+            if let Some((other, _)) = self.lines[..index].iter().find(|(other, _)| plain(other) == plain(name)) {
+                let why = format!("lines {other:?} and {name:?} would be one call: dashes do not count");
+                return Err(Wrong::at(&format!("lines.{name}"), why));
             }
         }
-        Ok(())
+        self.applications.iter().enumerate().try_for_each(|(index, app)| self.check_application(index, app, &hosts))
+    }
+
+    fn check_application(&self, index: usize, app: &Application, hosts: &Hosts) -> Result<(), Wrong> {
+        let wrong = |key: &str, why: String| {
+            Err(Wrong::at(&format!("applications[{index}]{key}"), format!("application {:?} {why}", app.id)))
+        };
+        if self.applications[..index].iter().any(|other| plain(&other.id) == plain(&app.id)) {
+            return wrong(".id", "is configured twice: neither case nor dashes count".to_owned());
+        }
+        let is_line = |line: &String| line == "*" || self.lines.iter().any(|(name, _)| name == line);
+        if let Some(line) = app.lines.iter().find(|line| !is_line(line)) {
+            return wrong(".lines", format!("names line {line:?}, which is not configured"));
+        }
+        if app.token_sha256.is_some() == app.token_file.is_some() {
+            return wrong("", "needs either token_sha256 or token_file".to_owned());
+        }
+        match app.callback_uri.as_deref().map(|uri| hosts.check(uri)) {
+            Some(Err(why)) => wrong(".callback_uri", format!("has no valid callback_uri: {why}")),
+            _ => Ok(()),
+        }
     }
 
     /// How samples are stored.
@@ -345,14 +367,19 @@ impl Config {
 }
 
 impl Line {
-    fn check(&self, name: &str) -> Result<(), String> {
+    fn check(&self, name: &str) -> Result<(), Wrong> {
         let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > 64 || !name.chars().all(valid) {
-            return Err(format!("{name:?} is no name for a line; valid are 1 to 64 of a-z, 0-9, - and _"));
+        if plain(name).is_empty() || name.len() > 64 || !name.chars().all(valid) {
+            let why = format!("{name:?} is no name for a line; valid are 1 to 64 of a-z, 0-9, - and _");
+            return Err(Wrong::at(&format!("lines.{name}"), why));
         }
-        self.source().map_err(|why| format!("lines.{name}.source: {why}"))?;
-        self.channels().map_err(|why| format!("lines.{name}.channels: {why}"))?;
-        self.rate().map_err(|why| format!("lines.{name}.rate: {why}"))?;
+        let at = |key: &str, checked: Result<(), String>| {
+            let key = format!("lines.{name}.{key}");
+            checked.map_err(|why| Wrong::at(&key, format!("{key}: {why}")))
+        };
+        at("source", self.source().map(drop))?;
+        at("channels", self.channels().map(drop))?;
+        at("rate", self.rate().map(drop))?;
         within(&format!("lines.{name}.media_timeout_seconds"), self.media_timeout_seconds, 1, 3_600)
     }
 
@@ -379,8 +406,48 @@ impl Line {
     }
 }
 
-fn within(key: &str, value: u32, from: u32, to: u32) -> Result<(), String> {
-    if (from..=to).contains(&value) { Ok(()) } else { Err(format!("{key} is {value}; valid are {from} to {to}")) }
+/// A value that no type can refuse.
+struct Wrong {
+    /// Its key, as `section.key` or `section[index].key`.
+    key: String,
+    why: String,
+}
+
+impl Wrong {
+    fn at(key: &str, why: String) -> Wrong {
+        Wrong { key: key.to_owned(), why }
+    }
+}
+
+fn within(key: &str, value: u32, from: u32, to: u32) -> Result<(), Wrong> {
+    let why = || format!("{key} is {value}; valid are {from} to {to}");
+    if (from..=to).contains(&value) { Ok(()) } else { Err(Wrong::at(key, why())) }
+}
+
+/// The line that a key stands in, or else that its section begins in; `None` where it is written in some rarer way.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (mut section, mut entries, mut found) = (String::new(), 0, None);
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let name = if let Some(list) = line.strip_prefix("[[").and_then(|rest| rest.split_once("]]")) {
+            section = format!("{}[{entries}]", list.0.trim());
+            entries += 1;
+            section.clone()
+        } else if let Some(table) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            section = table.0.trim().to_owned();
+            section.clone()
+        } else {
+            let name = line.split('=').next().unwrap_or("").trim();
+            if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
+        };
+        if name == key {
+            return Some(index + 1);
+        }
+        if section == name && key.strip_prefix(&section).is_some_and(|rest| rest.starts_with('.')) {
+            found = Some(index + 1);
+        }
+    }
+    found
 }
 
 /// The text with single keys replaced; a value is TOML, or else a string.
@@ -465,6 +532,7 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn the_commented_file_is_valid_as_it_is_and_with_every_key_switched_on() {
         let text = include_str!("../systemd/tonearm.toml");
         parse(text).unwrap();
@@ -474,6 +542,21 @@ mod tests {
             text.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line)).collect();
         let config = parse(&switched_on.join("\n")).unwrap();
         assert_eq!(config.applications[0].id, "bot");
+=======
+    fn a_value_that_no_type_refuses_is_named_with_its_line_too() {
+        assert!(
+            refused("\n[storage]\nbuffer_seconds = 0\n").contains("tonearm.toml, line 3: storage.buffer_seconds is 0")
+        );
+        let lines = "[lines.front-desk]\nsource = \"silence:\"\n\n[lines.frontdesk]\nsource = \"silence:\"\n";
+        assert!(refused(lines).contains("line 4"), "{}", refused(lines));
+        let digest = "0".repeat(64);
+        let apps = format!("[[applications]]\nid = \"a\"\ntoken_sha256 = \"{digest}\"\n");
+        let second = format!("{apps}[[applications]]\nid = \"b\"\ntoken_sha256 = \"{digest}\"\n");
+        let twice = refused(&second.replace("\"b\"", "\"A\""));
+        assert!(twice.contains("line 5") && twice.contains("twice"), "{twice}");
+        let abroad = refused(&format!("{second}callback_uri = \"http://10.0.0.1/\"\n"));
+        assert!(abroad.contains("line 7") && abroad.contains("allow_hosts"), "{abroad}");
+>>>>>>> api
     }
 
     #[test]

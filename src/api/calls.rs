@@ -3,6 +3,7 @@
 //! Belongs here: reading a request, answering it. Does not: what it means (`control`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -27,6 +28,8 @@ use crate::store::journal::IdempotencyKey;
 
 /// A body has at most so many bytes.
 const MAX_BODY: usize = 1 << 20;
+/// And comes within so long.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// An Idempotency-Key has at most so many characters.
 const MAX_KEY: usize = 255;
 
@@ -61,7 +64,9 @@ impl App {
 /// A whole body, declared as JSON.
 async fn body(request: Request) -> Result<Vec<u8>, Error> {
     let declared = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("").to_owned());
-    let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|error| {
+    let read = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(request.into_body(), MAX_BODY)).await;
+    let late = |_| Error::new(Kind::Invalid, format!("the body did not come within {} s", BODY_WITHIN.as_secs()));
+    let bytes = read.map_err(late)?.map_err(|error| {
         // What a client breaks off reads the same; nobody is left to hear the difference.
         Error::new(Kind::TooLarge, format!("the body cannot be read, or has more than {MAX_BODY} bytes: {error}"))
     })?;

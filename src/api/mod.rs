@@ -9,6 +9,7 @@ mod content;
 mod error;
 pub mod json;
 mod lines;
+mod notifications;
 pub mod operations;
 mod path;
 pub mod record;
@@ -68,6 +69,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/recordings/{id}", get(content::get))
         .route("/lines", get(lines::lines))
         .route("/events", get(lines::events))
+        .route("/notifications", get(notifications::list))
+        .route("/notifications/{id}/repeat", post(notifications::repeat))
         .route("/healthz", get(lines::healthz))
         .route("/readyz", get(lines::readyz))
         .fallback(|| async { Refusal(Error::not_found()) })
@@ -88,19 +91,14 @@ async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
     let mut response = match admitted(&api, &request) {
         Err(error) => Refusal(error).into_response(),
         Ok(()) if request.method() == Method::OPTIONS && origin.is_some() => preflight(),
-        Ok(()) => next.run(request).await,
+        Ok(()) => apart(next.run(request)).await,
     };
-    if let Some(error) = response.extensions_mut().remove::<Error>() {
+    if let Some(error) = response.extensions_mut().remove::<Error>().or_else(|| unspoken(&response)) {
         if error.kind == Kind::Internal {
             tracing::error!(request = %ids.request, %error, "a request failed");
         }
-        response = render(&error, &ids);
-    } else if response.status().is_client_error() && !response.headers().contains_key(header::CONTENT_TYPE) {
-        // What axum itself refuses.
-        let kind = if response.status() == StatusCode::RANGE_NOT_SATISFIABLE { Kind::Range } else { Kind::Invalid };
         let (parts, _) = response.into_parts();
-        response = render(&Error::new(kind, parts.status.canonical_reason().unwrap_or("refused")), &ids);
-        *response.status_mut() = parts.status;
+        response = render(&error, &ids);
         for name in [header::CONTENT_RANGE, header::RETRY_AFTER, header::ALLOW] {
             if let Some(value) = parts.headers.get(&name) {
                 response.headers_mut().insert(name, value.clone());
@@ -120,6 +118,24 @@ async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed));
     }
     response
+}
+
+/// Answers in a task of its own: who leaves does not break off half-way what was asked for, and a panic is an answer.
+async fn apart(answer: impl Future<Output = Response> + Send + 'static) -> Response {
+    let fault = |_| Refusal(Error::new(Kind::Internal, "the request met a fault of the daemon")).into_response();
+    tokio::spawn(answer).await.unwrap_or_else(fault)
+}
+
+/// A refusal that is not in our words yet: of a range, or axum's own, of a path that cannot be decoded.
+fn unspoken(response: &Response) -> Option<Error> {
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    match status {
+        _ if is_json || !(status.is_client_error() || status.is_server_error()) => None,
+        StatusCode::RANGE_NOT_SATISFIABLE => Some(Error::new(Kind::Range, "the recording has no such bytes")),
+        _ if status.is_client_error() => Some(Error::not_found()),
+        _ => Some(Error::new(Kind::Internal, "the request met a fault of the daemon")),
+    }
 }
 
 fn preflight() -> Response {

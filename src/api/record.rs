@@ -55,11 +55,13 @@ pub fn request(bytes: &[u8], limits: &Limits) -> Result<RecordRequest, Error> {
     };
     format(&mut members)?;
     members.finish(Unknown::Refused)?;
+    if let Some(index) = request.prompts.iter().position(|prompt| prompt.plays == 0 && !request.barge_in_allowed) {
+        let place = format!("prompts[{index}].loop");
+        let message = format!("{place} of 0 is for ever, which only bargeInAllowed can end");
+        return Err(Error::invalid(place, message));
+    }
     if !request.prompts.is_empty() {
         return Err(not_yet("prompts", "prompts are not supported yet; leave them out"));
-    }
-    if request.barge_in_allowed {
-        return Err(not_yet("bargeInAllowed", "bargeInAllowed is not supported yet; leave it out, or false"));
     }
     Ok(request)
 }
@@ -194,7 +196,9 @@ mod tests {
         assert_eq!(refused(r#"{"recordingFormat":"mp3"}"#).kind, Kind::Format);
         assert_eq!(refused(r#"{"prompts":[{}]}"#).target.as_deref(), Some("prompts[0].mediaInfo"));
         assert_eq!(refused(r#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav"}}]}"#).kind, Kind::NotSupported);
-        assert_eq!(refused(r#"{"bargeInAllowed":true}"#).kind, Kind::NotSupported);
+        let endless = r#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav"},"loop":0}]}"#;
+        assert_eq!(refused(endless).target.as_deref(), Some("prompts[0].loop"));
+        assert!(request(br#"{"bargeInAllowed":true}"#, &Limits::default()).unwrap().barge_in_allowed);
     }
 
     #[test]

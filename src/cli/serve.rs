@@ -60,6 +60,9 @@ impl Serve {
     }
 }
 
+/// A client has so long to say what it wants; who says nothing is not waited for.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
 /// Words go to standard error; `RUST_LOG` chooses which.
 fn log() {
     let filter =
@@ -110,7 +113,11 @@ async fn serve(config: Config) -> Result<(), String> {
     };
     let app = tower::util::MapRequestLayer::new(normalise).layer(router(Arc::new(api)));
     let handle = axum_server::Handle::new();
-    let server = axum_server::from_tcp(listener).map_err(|error| error.to_string())?.handle(handle.clone());
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(|error| error.to_string())?
+        .handle(handle.clone())
+        .first_request_timeout(HEAD_WITHIN);
+    server.http_builder().http1().header_read_timeout(HEAD_WITHIN);
     let serving = tokio::spawn(server.serve(app.into_make_service()));
     writeln!(io::stdout(), "tonearm listens on http://{address}").map_err(|error| error.to_string())?;
 

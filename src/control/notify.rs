@@ -17,10 +17,10 @@ use tokio::sync::Semaphore;
 
 use super::call::Call;
 use super::operation::Operation;
-use super::{Control, blocking};
+use super::{Application, Control, blocking};
 use crate::clock;
-use crate::error::Error;
-use crate::store::journal::OutboxRow;
+use crate::error::{Error, Kind};
+use crate::store::journal::{Delivery, OutboxRow};
 
 /// A callback has so long to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -126,6 +126,36 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || bare.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
         || bare.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// So many notifications of one state are looked through.
+const LISTED: i64 = 10_000;
+
+impl Control {
+    /// An application's notifications of one state, the oldest first.
+    pub async fn notifications(&self, app: &Application, state: Delivery) -> Result<Vec<OutboxRow>, Error> {
+        let (journal, id) = (self.journal().clone(), app.id.clone());
+        let mut rows = blocking(move || journal.list(state, LISTED)).await?;
+        rows.retain(|row| row.notification.app == id);
+        Ok(rows)
+    }
+
+    /// Sends a notification again, under the same id.
+    pub async fn repeat_notification(&self, app: &Application, id: &str) -> Result<(), Error> {
+        let mut settled = self.notifications(app, Delivery::Undeliverable).await?;
+        settled.extend(self.notifications(app, Delivery::Delivered).await?);
+        if !settled.iter().any(|row| row.notification.webhook_id == id) {
+            let waits = self.notifications(app, Delivery::Pending).await?;
+            return match waits.iter().any(|row| row.notification.webhook_id == id) {
+                true => Err(Error::new(Kind::Conflict, "the notification waits for its next attempt already")),
+                false => Err(Error::not_found()),
+            };
+        }
+        let (journal, id, now_ms) = (self.journal().clone(), id.to_owned(), clock::wall().as_millisecond());
+        blocking(move || journal.repeat(&id, now_ms)).await?;
+        self.outbox.notify_one();
+        Ok(())
+    }
 }
 
 /// What the callback said.

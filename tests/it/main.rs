@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod callbacks;
 mod chunking;
 mod daemon;
 #[cfg(feature = "device")]
