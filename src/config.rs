@@ -532,7 +532,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn the_commented_file_is_valid_as_it_is_and_with_every_key_switched_on() {
         let text = include_str!("../systemd/tonearm.toml");
         parse(text).unwrap();
@@ -542,7 +541,9 @@ mod tests {
             text.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line)).collect();
         let config = parse(&switched_on.join("\n")).unwrap();
         assert_eq!(config.applications[0].id, "bot");
-=======
+    }
+
+    #[test]
     fn a_value_that_no_type_refuses_is_named_with_its_line_too() {
         assert!(
             refused("\n[storage]\nbuffer_seconds = 0\n").contains("tonearm.toml, line 3: storage.buffer_seconds is 0")
@@ -556,7 +557,6 @@ mod tests {
         assert!(twice.contains("line 5") && twice.contains("twice"), "{twice}");
         let abroad = refused(&format!("{second}callback_uri = \"http://10.0.0.1/\"\n"));
         assert!(abroad.contains("line 7") && abroad.contains("allow_hosts"), "{abroad}");
->>>>>>> api
     }
 
     #[test]
