@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +25,6 @@ use crate::wav::SampleFormat;
 
 /// The level moves so often.
 const FRAME: Duration = Duration::from_millis(100);
-/// A device that has not been opened by then is not there.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// The meter shows −60 to 0 dBFS on so many columns.
 const COLUMNS: usize = 30;
 
@@ -101,11 +99,8 @@ impl Record {
     }
 
     async fn record(&self, source: Source, request: RecordRequest) -> Done {
-        // Beside its destination, so that the last step is a rename.
-        let folder = tempfile_folder(&self.output)?;
-        let line = line(&source, &folder)?;
-        line.start();
-        wait_until_ready(&line).await?;
+        let folder = Folder::beside(&self.output)?;
+        let line = line(&source, &folder.0)?;
         let (id, created) = (Uuid::new_v4(), clock::wall());
         let ask = Ask {
             id,
@@ -118,13 +113,12 @@ impl Record {
         };
         let running = line.record(ask).map_err(|error| Failure::Failed(error.to_string()))?;
         let outcome = follow(&line, running).await?;
-        let recorded = folder.join(format!("{id}.wav"));
+        let recorded = folder.0.join(format!("{id}.wav"));
         if outcome.recording.is_some() {
             fs::rename(&recorded, &self.output).map_err(|error| {
                 Failure::Failed(format!("{}: {error}; the recording is {}", self.output.display(), recorded.display()))
             })?;
         }
-        let _ = fs::remove_dir(&folder);
         let mut operation = Operation::finished(id, line.name(), request, &outcome, created, clock::wall());
         if outcome.ending.reason == crate::record::Reason::Canceled {
             operation.cancel(&Canceler::Shutdown, clock::wall());
@@ -145,14 +139,26 @@ impl Record {
     }
 }
 
-fn tempfile_folder(output: &std::path::Path) -> Result<PathBuf, Failure> {
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
-    let folder = folder.join(format!(".tonearm-{}", Uuid::new_v4()));
-    fs::create_dir(&folder).map_err(|error| Failure::Failed(format!("{}: {error}", folder.display())))?;
-    Ok(folder)
+/// A folder that goes when it is not needed any more; what is still in it keeps it.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// Beside a file, so that moving there is a rename.
+    fn beside(output: &Path) -> Result<Folder, Failure> {
+        let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+        let folder = folder.join(format!(".tonearm-{}", Uuid::new_v4()));
+        fs::create_dir(&folder).map_err(|error| Failure::Failed(format!("{}: {error}", folder.display())))?;
+        Ok(Folder(folder))
+    }
 }
 
-fn line(source: &Source, folder: &std::path::Path) -> Result<Arc<Line>, Failure> {
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+fn line(source: &Source, folder: &Path) -> Result<Arc<Line>, Failure> {
     let setup = Setup {
         heard: Channels::ALL,
         dtmf: DtmfConfig::default(),
@@ -163,7 +169,8 @@ fn line(source: &Source, folder: &std::path::Path) -> Result<Arc<Line>, Failure>
     let settings = Settings {
         name: "terminal".to_owned(),
         source: source.clone(),
-        open_always: true,
+        // So that a device that cannot be opened is told at once.
+        open_always: false,
         channels: Channels::ALL,
         rate: None,
         format: SampleFormat::S16,
@@ -172,18 +179,6 @@ fn line(source: &Source, folder: &std::path::Path) -> Result<Arc<Line>, Failure>
         sync_interval: Duration::from_secs(1),
     };
     Line::new(settings, Microphone::new(source.clone(), setup)).map_err(Failure::Misused)
-}
-
-async fn wait_until_ready(line: &Line) -> Done {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while line.ready().is_err() {
-            tokio::time::sleep(FRAME).await;
-        }
-    });
-    match (waited.await, line.ready()) {
-        (Err(_), Err(why)) => Err(Failure::Failed(format!("{}: {why}", line.source()))),
-        _ => Ok(()),
-    }
 }
 
 /// Shows the recording until it has ended; Ctrl-C ends it.

@@ -134,8 +134,11 @@ async fn serve(config: Config) -> Result<(), String> {
 
 async fn until_stopped() -> Result<(), String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    // A terminal that closes stops it in order, too.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
+        _ = hang_up.recv() => Ok(()),
         stopped = tokio::signal::ctrl_c() => stopped.map_err(|error| error.to_string()),
     }
 }
