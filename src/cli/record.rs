@@ -17,8 +17,6 @@ use crate::clock;
 use crate::control::chain::Setup;
 use crate::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
 use crate::control::operation::{Canceler, Operation, RecordRequest};
-use crate::dsp::dtmf::DtmfConfig;
-use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::Channels;
 use crate::store::growth::Outcome;
 use crate::wav::SampleFormat;
@@ -159,13 +157,6 @@ impl Drop for Folder {
 }
 
 fn line(source: &Source, folder: &Path) -> Result<Arc<Line>, Failure> {
-    let setup = Setup {
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-        buffer_seconds: 10,
-        media_timeout: Duration::from_secs(2),
-    };
     let settings = Settings {
         name: "terminal".to_owned(),
         source: source.clone(),
@@ -178,7 +169,7 @@ fn line(source: &Source, folder: &Path) -> Result<Arc<Line>, Failure> {
         folder: folder.to_owned(),
         sync_interval: Duration::from_secs(1),
     };
-    Line::new(settings, Microphone::new(source.clone(), setup)).map_err(Failure::Misused)
+    Line::new(settings, Microphone::new(source.clone(), Setup::default())).map_err(Failure::Misused)
 }
 
 /// Shows the recording until it has ended; Ctrl-C ends it.

@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -20,8 +19,6 @@ use crate::api;
 use crate::capture::{Pace, Source};
 use crate::control::chain::{FlatChain, Setup, next_key};
 use crate::control::operation::{Operation, RecordRequest};
-use crate::dsp::dtmf::DtmfConfig;
-use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::{Channels, Order, Start};
 use crate::record::Rules;
 use crate::store::growth::Growth;
@@ -130,14 +127,7 @@ impl Printer {
 /// Records one file; the operation as one line of JSON.
 fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Result<String, String> {
     let source = Source::Wav { path: file.to_owned(), pace: Pace::Fast, repeat: false };
-    let setup = Setup {
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-        buffer_seconds: 1,
-        media_timeout: Duration::ZERO,
-    };
-    let mut chain = FlatChain::open(&source, &setup)?;
+    let mut chain = FlatChain::open(&source, &Setup::default())?;
     let desk = chain.desk();
     let (growth, watched) = watch::channel(Growth::WAITING);
     let id = id_of(file, bytes);

@@ -49,6 +49,19 @@ pub struct Setup {
     pub media_timeout: Duration,
 }
 
+impl Default for Setup {
+    /// All channels, the detectors' defaults, 10 s of buffer, dead after 2 s.
+    fn default() -> Setup {
+        Setup {
+            heard: Channels::ALL,
+            dtmf: DtmfConfig::default(),
+            silence: SilenceConfig::default(),
+            buffer_seconds: 10,
+            media_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
 /// What there is to know of a running source, and how to talk to its pipeline.
 #[derive(Clone, Debug)]
 pub struct Desk {

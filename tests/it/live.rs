@@ -6,8 +6,6 @@ use std::time::Duration;
 use tonearm::capture::{Pace, Source};
 use tonearm::control::chain::Setup;
 use tonearm::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
-use tonearm::dsp::dtmf::DtmfConfig;
-use tonearm::dsp::silence::SilenceConfig;
 use tonearm::pipeline::Channels;
 use tonearm::record::{Reason, StopTones};
 use tonearm::store::growth::Outcome;
@@ -19,13 +17,6 @@ use crate::sound::{Sound, samples};
 
 pub fn line(wav: &Path, pace: Pace, folder: &Path, rate: Option<u32>) -> std::sync::Arc<Line> {
     let source = Source::Wav { path: wav.to_owned(), pace, repeat: false };
-    let setup = Setup {
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-        buffer_seconds: 10,
-        media_timeout: Duration::from_secs(2),
-    };
     let settings = Settings {
         name: "mic".into(),
         source: source.clone(),
@@ -37,7 +28,7 @@ pub fn line(wav: &Path, pace: Pace, folder: &Path, rate: Option<u32>) -> std::sy
         folder: folder.to_owned(),
         sync_interval: Duration::from_secs(1),
     };
-    Line::new(settings, Microphone::new(source, setup)).unwrap()
+    Line::new(settings, Microphone::new(source, Setup::default())).unwrap()
 }
 
 fn ask(begin: Begin, stop_tones: &[&str]) -> Ask {
