@@ -264,7 +264,16 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Where a configuration lies if nobody names one.
+const SYSTEM: &str = "/etc/tonearm/tonearm.toml";
+
 impl Config {
+    /// Reads the file that is named, or else the system's, or else the defaults; and the variables that override it.
+    pub fn find(named: Option<&Path>) -> Result<Config, ConfigError> {
+        let system = Path::new(SYSTEM);
+        Config::load(named.or(system.exists().then_some(system)), std::env::vars())
+    }
+
     /// Reads a file and the variables that override it; without a file, the defaults.
     pub fn load(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
         let (name, text) = match file {

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::{Done, Failure, request, waveform};
 use crate::api;
-use crate::capture::Source;
 use crate::clock;
+use crate::config::Config;
 use crate::control::chain::Setup;
 use crate::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
 use crate::control::operation::{Canceler, Operation, RecordRequest};
@@ -31,6 +31,12 @@ pub struct Record {
     /// What to record from: device:NAME, `wav:PATH[?pace=real|fast][&loop=true]` or silence:
     #[arg(long, value_name = "SOURCE", default_value = "device:default")]
     source: String,
+    /// A line of the configuration instead: its source, channels and rate
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    line: Option<String>,
+    /// The configuration that the line is in
+    #[arg(long, value_name = "FILE", env = "TONEARM_CONFIG")]
+    config: Option<PathBuf>,
     /// The request, as it would be posted; the options below add to it
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -60,7 +66,7 @@ pub struct Record {
 impl Record {
     pub fn run(&self) -> Done {
         let request = self.request()?;
-        let source: Source = self.source.parse().map_err(Failure::Misused)?;
+        let settings = self.settings().map_err(Failure::Misused)?;
         if self.output.exists() {
             return Err(Failure::Misused(format!(
                 "{} exists already; give another name with -o",
@@ -69,7 +75,37 @@ impl Record {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
-        runtime.block_on(self.record(source, request))
+        runtime.block_on(self.record(settings, request))
+    }
+
+    /// What is recorded, and how; where it goes is not known yet.
+    fn settings(&self) -> Result<Settings, String> {
+        let settings = Settings {
+            name: "terminal".to_owned(),
+            source: self.source.parse()?,
+            // So that a device that cannot be opened is told at once.
+            open_always: false,
+            channels: Channels::ALL,
+            rate: None,
+            format: SampleFormat::S16,
+            playback: "none".to_owned(),
+            folder: PathBuf::new(),
+            sync_interval: Duration::from_secs(1),
+        };
+        let Some(name) = &self.line else { return Ok(settings) };
+        let config = Config::find(self.config.as_deref()).map_err(|error| error.to_string())?;
+        let line = config.lines.iter().find(|(known, _)| known == name).map(|(_, line)| line).ok_or_else(|| {
+            let known: Vec<&str> = config.lines.iter().map(|(known, _)| known.as_str()).collect();
+            format!("there is no line {name:?}; there are {}", known.join(", "))
+        })?;
+        Ok(Settings {
+            name: name.clone(),
+            source: line.source()?,
+            channels: line.channels()?,
+            rate: line.rate()?,
+            format: config.sample_format()?,
+            ..settings
+        })
     }
 
     /// The file's members, and the options over them, checked as a posted request is.
@@ -96,9 +132,11 @@ impl Record {
         request::parse(Value::Object(members).to_string().as_bytes()).map_err(Failure::Misused)
     }
 
-    async fn record(&self, source: Source, request: RecordRequest) -> Done {
+    async fn record(&self, settings: Settings, request: RecordRequest) -> Done {
         let folder = Folder::beside(&self.output)?;
-        let line = line(&source, &folder.0)?;
+        let settings = Settings { folder: folder.0.clone(), ..settings };
+        let microphone = Microphone::new(settings.source.clone(), Setup::default());
+        let line = Line::new(settings, microphone).map_err(Failure::Misused)?;
         let (id, created) = (Uuid::new_v4(), clock::wall());
         let ask = Ask {
             id,
@@ -154,22 +192,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.0);
     }
-}
-
-fn line(source: &Source, folder: &Path) -> Result<Arc<Line>, Failure> {
-    let settings = Settings {
-        name: "terminal".to_owned(),
-        source: source.clone(),
-        // So that a device that cannot be opened is told at once.
-        open_always: false,
-        channels: Channels::ALL,
-        rate: None,
-        format: SampleFormat::S16,
-        playback: "none".to_owned(),
-        folder: folder.to_owned(),
-        sync_interval: Duration::from_secs(1),
-    };
-    Line::new(settings, Microphone::new(source.clone(), Setup::default())).map_err(Failure::Misused)
 }
 
 /// Shows the recording until it has ended; Ctrl-C ends it.

@@ -27,8 +27,6 @@ use crate::pipeline::Channels;
 use crate::store::journal::Journal;
 use crate::store::lock::Lock;
 
-/// Where a configuration lies if nobody names one.
-const SYSTEM_CONFIG: &str = "/etc/tonearm/tonearm.toml";
 /// Threads of the control plane; nothing there is in a hurry that the pipeline is not.
 const WORKERS: usize = 2;
 /// Threads for the disk; they go when they have had nothing to do for a while.
@@ -45,9 +43,7 @@ pub struct Serve {
 
 impl Serve {
     pub fn run(&self) -> Done {
-        let system = Path::new(SYSTEM_CONFIG);
-        let file = self.config.as_deref().or(system.exists().then_some(system));
-        let config = Config::load(file, std::env::vars()).map_err(|error| Failure::Misused(error.to_string()))?;
+        let config = Config::find(self.config.as_deref()).map_err(|error| Failure::Misused(error.to_string()))?;
         log();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
