@@ -67,13 +67,23 @@ impl Block {
         let width = channels.clone().count();
         let mut start = frames.start;
         while start < frames.end {
-            let tile = start..frames.end.min(start + TILE_FRAMES as u64);
+            // One channel needs no tiles.
+            let most = if width == 1 { frames.end - start } else { TILE_FRAMES as u64 };
+            let tile = start..frames.end.min(start + most);
             let end = self.len + (tile.end - tile.start) as usize * width;
             let to = &mut self.samples[self.len..end];
             for (place, channel) in channels.clone().enumerate() {
-                let from = history.slices(channel, tile.clone()).flatten();
-                for (frame, sample) in to.chunks_exact_mut(width).zip(from) {
-                    frame[place] = *sample;
+                let mut to = &mut *to;
+                for piece in history.slices(channel, tile.clone()) {
+                    let (head, rest) = to.split_at_mut(piece.len() * width);
+                    if width == 1 {
+                        head.copy_from_slice(piece);
+                    } else {
+                        for (frame, sample) in head.chunks_exact_mut(width).zip(piece) {
+                            frame[place] = *sample;
+                        }
+                    }
+                    to = rest;
                 }
             }
             (self.len, start) = (end, tile.end);
