@@ -55,7 +55,7 @@ impl Callback {
 struct Stage {
     daemon: Daemon,
     callback: Callback,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Stage {
@@ -68,7 +68,7 @@ impl Stage {
         let source = format!("wav:{}?pace={pace}", wav.display());
         let more = format!("callback_uri = \"{}\"", callback.uri);
         let config = configure(folder.path(), &[("mic", &source)], &more).unwrap();
-        Stage { daemon: Daemon::with(&config).await.unwrap(), callback, _folder: folder }
+        Stage { daemon: Daemon::with(&config).await.unwrap(), callback, folder }
     }
 
     async fn record(&self, request: &str) -> Value {
@@ -277,6 +277,31 @@ async fn a_stream_grows_while_it_is_recorded_and_is_a_prefix_of_the_file() {
 }
 
 #[tokio::test]
+async fn live_and_replayed_the_same_request_comes_to_the_same_operation() {
+    let sound = Sound::at(16_000).hiss(200).voice(900).key('1', 70).hiss(120).key('#', 90).hiss(300);
+    let stage = Stage::set(&sound, "real").await;
+    let request = r##"{"playBeep":false,"stopTones":["#","77"],"clientContext":"twice"}"##;
+    let live = stage.play(request).await;
+    let folder = stage.folder.path();
+    std::fs::write(folder.join("request.json"), request).unwrap();
+    let mut replay = std::process::Command::new(env!("CARGO_BIN_EXE_tonearm"));
+    replay.arg("replay").arg("--request").arg(folder.join("request.json")).arg("--out").arg(folder.join("out"));
+    let output = replay.arg(folder.join("sound.wav")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let replayed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let without_what_may_differ = |mut operation: Value| {
+        let members = operation.as_object_mut().unwrap();
+        for name in ["id", "createdDateTime", "lastActionDateTime"] {
+            members.remove(name);
+        }
+        members.retain(|name, _| !name.ends_with("Location") && !name.ends_with("AccessToken"));
+        operation["recording"].as_object_mut().unwrap().remove("startedAt");
+        operation
+    };
+    assert_eq!(without_what_may_differ(live), without_what_may_differ(replayed));
+}
+
+#[tokio::test]
 async fn a_full_disk_ends_a_recording_with_its_cause_and_a_valid_file() {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");
@@ -295,7 +320,7 @@ async fn a_full_disk_ends_a_recording_with_its_cause_and_a_valid_file() {
     text = text.replace("[storage]\n", "[storage]\nreserve_bytes = 0\n");
     std::fs::write(&config, text).unwrap();
     let daemon = Daemon::with(&config).await.unwrap();
-    let stage = Stage { daemon, callback, _folder: folder };
+    let stage = Stage { daemon, callback, folder };
     let operation = stage.play(r#"{"playBeep":false,"maxRecordDurationInSeconds":600}"#).await;
     assert_eq!(summary(&operation), ("failed", "unspecifiedError", 500, 9999));
     assert!(operation["resultInfo"]["message"].as_str().unwrap().to_lowercase().contains("no space"));
