@@ -50,17 +50,17 @@ pub fn operation_json(operation: &Operation, links: &Links) -> Value {
 }
 
 fn recording_members(operation: &Operation, links: &Links, members: &mut Map<String, Value>) {
+    let reason = operation.reason.map(reason_name);
     let location = links.base.as_ref().filter(|_| operation.available);
     let location: Value = location.map(|base| format!("{base}/recordings/{}", operation.id)).into();
     let token = links.tokens.as_ref().filter(|_| operation.available).map(|tokens| tokens.of(operation.id));
     let token: Value = token.into();
-    members.insert("completionReason".into(), operation.reason.map(reason_name).into());
+    members.insert("completionReason".into(), reason.into());
     members.insert("recordingLocation".into(), location.clone());
     members.insert("recordingAccessToken".into(), token.clone());
     members.insert("recordResourceLocation".into(), location);
     members.insert("recordResourceAccessToken".into(), token);
     members.insert("recording".into(), operation.recording.as_ref().map(recording_json).into());
-    let reason = operation.reason.map(reason_name);
     members
         .insert("evidence".into(), operation.evidence.as_ref().map(|evidence| evidence_json(evidence, reason)).into());
     if operation.silent_playback {

@@ -128,18 +128,13 @@ fn prompt(place: &str, entry: Json) -> Result<Prompt, Error> {
     let mut info = prompt
         .object("mediaInfo")?
         .ok_or_else(|| Error::invalid(prompt.path("mediaInfo"), format!("{place}.mediaInfo is missing")))?;
-    let uri = first(info.string("uri")?, info.string("url")?);
+    let uri = info.string("uri")?.or(info.string("url")?);
     let uri = uri.ok_or_else(|| Error::invalid(info.path("uri"), format!("{place}.mediaInfo.uri is missing")))?;
-    let resource_id = first(info.string("resourceId")?, info.string("id")?);
+    let resource_id = info.string("resourceId")?.or(info.string("id")?);
     info.finish(Unknown::Refused)?;
     let plays = prompt.integer("loop", 0, i32::MAX as u32)?.unwrap_or(1);
     prompt.finish(Unknown::Refused)?;
     Ok(Prompt { uri, resource_id, plays })
-}
-
-/// A name and its alias: the name goes first.
-fn first<T>(named: Option<T>, alias: Option<T>) -> Option<T> {
-    named.or(alias)
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ const LOUDEST: f32 = 16.0;
 /// Fainter samples than −240 dBFS count as 0, so that no filter ever computes with denormals.
 const FAINTEST: f32 = 1e-12;
 
+/// The reach that keeps the tones' band clean: see [`Decimator::new`].
+pub(super) const TONE_REACH: usize = 3;
+
 /// The decimator of one channel.
 pub(super) struct Decimator {
     factor: usize,
@@ -171,7 +174,7 @@ mod tests {
     use super::*;
 
     fn through(hz: u32, tone_hz: f64, blocks: usize) -> Vec<f32> {
-        let mut decimator = Decimator::new(Rate::new(hz).unwrap(), 3);
+        let mut decimator = Decimator::new(Rate::new(hz).unwrap(), TONE_REACH);
         let input: Vec<f32> = (0..hz as usize)
             .map(|n| (std::f64::consts::TAU * tone_hz * n as f64 / f64::from(hz)).sin() as f32)
             .collect();
@@ -207,7 +210,7 @@ mod tests {
     fn an_output_stands_for_its_frame() {
         for hz in [16_000, 44_100, 48_000] {
             let rate = Rate::new(hz).unwrap();
-            let factor = Decimator::new(rate, 3).factor() as f64;
+            let factor = Decimator::new(rate, TONE_REACH).factor() as f64;
             let out = through(hz, 1_000.0, 7);
             for (index, &sample) in out.iter().enumerate().skip(50) {
                 let expected = (std::f64::consts::TAU * 1_000.0 * index as f64 * factor / f64::from(hz)).sin();
@@ -226,7 +229,7 @@ mod tests {
 
     #[test]
     fn garbage_is_silence() {
-        let mut decimator = Decimator::new(Rate::new(48_000).unwrap(), 3);
+        let mut decimator = Decimator::new(Rate::new(48_000).unwrap(), TONE_REACH);
         let garbage = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, 1e-40, -1e-40].repeat(100);
         decimator.feed(&garbage, |out| assert!(out.iter().all(|&x| x == 0.0)));
     }

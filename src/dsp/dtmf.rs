@@ -3,7 +3,7 @@
 //! The signal is brought to 8 kHz, cut to the band of the tones and correlated in hops of 2.5 ms. A cheap gate looks
 //! at every hop; what passes it is fitted by two sines (`fit`) and judged. See `design/detection.md`.
 
-use super::decimate::Decimator;
+use super::decimate::{Decimator, TONE_REACH};
 use super::keys::Hearing;
 use super::tone::{Key, Tone};
 use crate::units::Rate;
@@ -57,7 +57,7 @@ pub struct Dtmf {
 impl Dtmf {
     /// A detector for one channel at `rate`.
     pub fn new(rate: Rate, config: &DtmfConfig) -> Dtmf {
-        let decimator = Decimator::new(rate, 3);
+        let decimator = Decimator::new(rate, TONE_REACH);
         let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config);
         Dtmf { decimator, hearing }
     }

@@ -1,6 +1,6 @@
 //! One channel's detectors, and what the one tells the other: a key's tone is neither speech nor silence.
 
-use super::decimate::Decimator;
+use super::decimate::{Decimator, TONE_REACH};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::keys;
 use super::level::Level;
@@ -59,7 +59,7 @@ pub struct Ear {
 impl Ear {
     /// An ear for a channel at `rate`.
     pub fn new(rate: Rate, dtmf: &DtmfConfig, silence: &SilenceConfig) -> Ear {
-        let (decimator, hz) = (Decimator::new(rate, 3), Decimator::out_hz(rate));
+        let (decimator, hz) = (Decimator::new(rate, TONE_REACH), Decimator::out_hz(rate));
         Ear {
             dtmf: keys::Hearing::new(hz, &decimator, dtmf),
             silence: silence::Hearing::new(hz, &decimator, silence),

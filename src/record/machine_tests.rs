@@ -136,8 +136,8 @@ fn lost_media_settles_what_was_pending() {
         run(&mut machine, &[unsettled(40_100, 40_100, 39_900), Input::MediaLost]),
         Some((1, Reason::InitialSilence, 40_000))
     );
-    let mut machine = super::tests::machine(5, 60, 60, &[]);
-    assert_eq!(run(&mut machine, &[heard(4_000), Input::MediaLost]), Some((1, Reason::MediaTimeout, 4_000)));
+    let mut lost = self::machine(5, 60, 60, &[]);
+    assert_eq!(run(&mut lost, &[heard(4_000), Input::MediaLost]), Some((1, Reason::MediaTimeout, 4_000)));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn with_stop_tones_the_horizon_stays_behind_a_pending_key() {
     let mut machine = machine(60, 60, 60, &["#"]);
     machine.step(unsettled(10_000, 9_800, 10_000));
     assert_eq!(machine.horizon_frame(), 9_800);
-    let mut without = super::tests::machine(60, 60, 60, &[]);
+    let mut without = self::machine(60, 60, 60, &[]);
     without.step(unsettled(10_000, 9_800, 10_000));
     assert_eq!(without.horizon_frame(), 10_000);
 }

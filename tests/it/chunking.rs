@@ -78,6 +78,14 @@ fn begin(pipeline: &mut Pipeline<()>, memories: &mut Memories, rate: Rate, rules
     pipeline.begin(Recorder::new(order, rate, 1), memories);
 }
 
+/// Begins the first recording, of a second, and lets another wait for it.
+fn begin_two(pipeline: &mut Pipeline<()>, memories: &mut Memories, rate: Rate) {
+    begin(pipeline, memories, rate, (60, 60, 1), &[]);
+    let rules = Rules::in_seconds(rate, 60, 60, 1, StopTones::NONE);
+    let order = Order { key: SECOND, channels: Channels::ALL, start: Start::After(FIRST), rules, ticket: () };
+    pipeline.begin(Recorder::new(order, rate, 1), memories);
+}
+
 fn pipeline(rate: Rate) -> Pipeline<()> {
     let hearing = Hearing {
         rate,
@@ -193,10 +201,7 @@ fn a_gap_counts_as_time_and_is_told_with_its_place() {
 fn a_waiting_recording_begins_at_the_very_frame_at_which_the_one_before_it_ended() {
     let rate = Rate::TELEPHONE;
     let (mut pipeline, mut memories) = (pipeline(rate), Memories::default());
-    begin(&mut pipeline, &mut memories, rate, (60, 60, 1), &[]);
-    let rules = Rules::in_seconds(rate, 60, 60, 1, StopTones::NONE);
-    let order = Order { key: SECOND, channels: Channels::ALL, start: Start::After(FIRST), rules, ticket: () };
-    pipeline.begin(Recorder::new(order, rate, 1), &mut memories);
+    begin_two(&mut pipeline, &mut memories, rate);
     let sound = floats(&Sound::at(8_000).hiss(300).voice(2_500));
     let mut pieces = sound.chunks(333);
     while !memories.has_ended(SECOND) {
@@ -211,10 +216,7 @@ fn a_waiting_recording_begins_at_the_very_frame_at_which_the_one_before_it_ended
 fn a_cancelled_waiting_recording_never_begins() {
     let rate = Rate::TELEPHONE;
     let (mut pipeline, mut memories) = (pipeline(rate), Memories::default());
-    begin(&mut pipeline, &mut memories, rate, (60, 60, 1), &[]);
-    let rules = Rules::in_seconds(rate, 60, 60, 1, StopTones::NONE);
-    let order = Order { key: SECOND, channels: Channels::ALL, start: Start::After(FIRST), rules, ticket: () };
-    pipeline.begin(Recorder::new(order, rate, 1), &mut memories);
+    begin_two(&mut pipeline, &mut memories, rate);
     pipeline.tell(SECOND, Input::Cancel { at_frame: 0 }, &mut memories);
     let memory = memories.of(SECOND);
     assert_eq!(memory.outcome.unwrap().ending.reason, Reason::Canceled);
@@ -228,7 +230,7 @@ fn a_cancelled_recording_ends_at_the_frame_of_the_cancel() {
     begin(&mut pipeline, &mut memories, rate, (60, 60, 60), &[]);
     let sound = floats(&Sound::at(8_000).hiss(1_000));
     pipeline.hear(&sound[..1_000], &mut memories);
-    pipeline.tell(RecordingKey(1), Input::Cancel { at_frame: 1_400 }, &mut memories);
+    pipeline.tell(FIRST, Input::Cancel { at_frame: 1_400 }, &mut memories);
     pipeline.hear(&sound[1_000..4_000], &mut memories);
     let memory = memories.of(FIRST);
     assert_eq!(ends(memory), (Reason::Canceled, 1_400));
