@@ -70,6 +70,11 @@ pub fn dbfs(mean_square: f64) -> f32 {
     if db > f64::from(SILENT_DBFS) { db as f32 } else { SILENT_DBFS }
 }
 
+/// The mean square of a signal of this level: what [`dbfs`] takes back.
+pub fn mean_square(dbfs: f32) -> f32 {
+    0.5 * 10f32.powf(dbfs / 10.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +101,7 @@ mod tests {
     #[test]
     fn a_full_scale_sine_is_0_dbfs_and_nothing_is_the_floor() {
         assert!(dbfs(0.5).abs() < 1e-6);
+        assert!((dbfs(f64::from(mean_square(-34.5))) + 34.5).abs() < 1e-4);
         assert_eq!(dbfs(0.0), SILENT_DBFS);
     }
 }

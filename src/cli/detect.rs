@@ -91,9 +91,9 @@ impl Detect {
     }
 
     fn listen(&self, reader: &mut Reader, rate: Rate, channels: usize) -> io::Result<Vec<Found>> {
-        let ear = || Ear::new(rate, &DtmfConfig::default(), &SilenceConfig::default());
-        let mut ears: Vec<_> = (0..channels).map(|_| Listener { ear: ear(), last_voiced: None, tone: None }).collect();
         let frames = (rate.frames_in_ms(self.feed_ms) as usize).max(1);
+        let ear = || Ear::new(rate, &DtmfConfig::default(), &SilenceConfig::default(), frames);
+        let mut ears: Vec<_> = (0..channels).map(|_| Listener { ear: ear(), last_voiced: None, tone: None }).collect();
         let mut block = vec![0.0; frames * channels];
         let mut mono = vec![0.0; frames];
         let (mut found, mut end_frame) = (Vec::new(), 0);
@@ -165,7 +165,8 @@ impl Listener {
     fn hear(&mut self, samples: &[f32], block_end_frame: u64, channel: usize, found: &mut Vec<Found>) {
         let mut find = |block_end_frame, what| found.push(Found { block_end_frame, channel, what });
         let (tone, last_voiced) = (&mut self.tone, &mut self.last_voiced);
-        self.ear.hear(samples, |heard| match heard {
+        self.ear.take(samples);
+        self.ear.hear(block_end_frame, |heard| match heard {
             Heard::Key(pressed) => *tone = Some((pressed, block_end_frame)),
             Heard::KeyUp { end_frame } => {
                 if let Some((tone, reported)) = tone.take() {

@@ -34,47 +34,22 @@ impl BandPass {
         comb * comb * smooth * smooth
     }
 
-    /// Filters `input` (with [`BandPass::history`] older samples at its front) into `out`; returns `out`'s energy.
-    pub fn run(&self, input: &[f32], out: &mut [f32]) -> f32 {
-        run(input, self.spread, out)
+    /// Filters `input` (with [`BandPass::history`] older samples at its front) into `out`.
+    pub fn run(&self, input: &[f32], out: &mut [f32]) {
+        run(input, self.spread, out);
     }
 }
 
-/// The input was stored a moment ago, and a wide load over several narrow stores stalls: 4 lanes beat 8 here.
-const LANES: usize = 4;
-
+/// Every output by the same additions in the same order, wherever it lies in a run.
 #[multiversion(targets("x86_64+avx2"))]
-fn run(input: &[f32], spread: usize, out: &mut [f32]) -> f32 {
-    let weights = [1.0 / 16.0, 2.0 / 16.0, 1.0 / 16.0];
-    let branches = [(0, 1.0), (spread, -2.0), (2 * spread, 1.0)];
-    let mut squares = [0.0f32; LANES];
-    let (groups, rest) = out.as_chunks_mut::<LANES>();
-    let done = groups.len() * LANES;
-    for (group, to) in groups.iter_mut().enumerate() {
-        let mut sums = [0.0f32; LANES];
-        for (branch, factor) in branches {
-            for (tap, weight) in weights.iter().enumerate() {
-                let Some(x) = input[group * LANES + branch + tap..].first_chunk::<LANES>() else { return 0.0 };
-                for lane in 0..LANES {
-                    sums[lane] += factor * weight * x[lane];
-                }
-            }
-        }
-        *to = sums;
-        for lane in 0..LANES {
-            squares[lane] += sums[lane] * sums[lane];
-        }
+fn run(input: &[f32], spread: usize, out: &mut [f32]) {
+    let count = out.len();
+    let branch = |at: usize| (&input[at..][..count], &input[at + 1..][..count], &input[at + 2..][..count]);
+    let (late, middle, early) = (branch(2 * spread), branch(spread), branch(0));
+    let smooth = |(a, b, c): (&[f32], &[f32], &[f32]), n: usize| (a[n] + c[n]) + 2.0 * b[n];
+    for (n, out) in out.iter_mut().enumerate() {
+        *out = ((smooth(late, n) + smooth(early, n)) - 2.0 * smooth(middle, n)) / 16.0;
     }
-    for (n, to) in rest.iter_mut().enumerate() {
-        *to = 0.0;
-        for (branch, factor) in branches {
-            for (tap, weight) in weights.iter().enumerate() {
-                *to += factor * weight * input[done + n + branch + tap];
-            }
-        }
-        squares[n] += *to * *to;
-    }
-    (squares[0] + squares[2]) + (squares[1] + squares[3])
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::units::Rate;
 use multiversion::multiversion;
 
 /// Outputs computed at a time; bounds the memory of a call, whatever the block's length.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 256;
 /// Filters are padded to whole groups of lanes.
 const LANES: usize = 8;
 /// Louder samples than +24 dBFS are no audio (a float device may send NaN, infinities or garbage): they count as 0.
@@ -73,13 +73,14 @@ impl Decimator {
         self.delay as u64
     }
 
-    /// Hears `samples` and hands on the outputs that became known, at most [`BATCH`] at a time. Output `i` stands for
-    /// device frame `i · factor`. At a factor of 1 they are the samples themselves: whoever keeps them, [`copy`]s them.
-    pub fn feed(&mut self, samples: &[f32], mut sink: impl FnMut(&[f32])) {
+    /// Hears `samples` and hands on the outputs that became known, at most [`BATCH`] at a time, with the index after the
+    /// last. Output `i` stands for device frame `i · factor`. At a factor of 1 they are the samples themselves: whoever
+    /// keeps them, [`copy`]s them.
+    pub fn feed(&mut self, samples: &[f32], mut sink: impl FnMut(u64, &[f32])) {
         if self.factor == 1 {
-            self.position += samples.len() as u64;
             for piece in samples.chunks(BATCH) {
-                sink(piece);
+                self.position += piece.len() as u64;
+                sink(self.position, piece);
             }
             return;
         }
@@ -98,8 +99,13 @@ impl Decimator {
             let line = self.line.before(last + 1, span + pad);
             filter(line, &self.taps, self.factor, &mut self.out[..count]);
             self.next_frame += (count * self.factor) as u64;
-            sink(&self.out[..count]);
+            sink(self.next_frame / self.factor as u64, &self.out[..count]);
         }
+    }
+
+    /// The index after the last output that is known once every device frame before `heard_frame` has been heard.
+    pub fn known(&self, heard_frame: u64) -> u64 {
+        heard_frame.saturating_sub(self.delay as u64).div_ceil(self.factor as u64)
     }
 
     /// Goes on `frames` later, with nothing heard before. Returns the index of the next output.
@@ -179,7 +185,7 @@ mod tests {
             .map(|n| (std::f64::consts::TAU * tone_hz * n as f64 / f64::from(hz)).sin() as f32)
             .collect();
         let mut out = Vec::new();
-        input.chunks(blocks).for_each(|block| decimator.feed(block, |samples| out.extend_from_slice(samples)));
+        input.chunks(blocks).for_each(|block| decimator.feed(block, |_, samples| out.extend_from_slice(samples)));
         out
     }
 
@@ -231,6 +237,6 @@ mod tests {
     fn garbage_is_silence() {
         let mut decimator = Decimator::new(Rate::new(48_000).unwrap(), TONE_REACH);
         let garbage = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, 1e-40, -1e-40].repeat(100);
-        decimator.feed(&garbage, |out| assert!(out.iter().all(|&x| x == 0.0)));
+        decimator.feed(&garbage, |_, out| assert!(out.iter().all(|&x| x == 0.0)));
     }
 }

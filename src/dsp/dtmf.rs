@@ -58,14 +58,17 @@ impl Dtmf {
     /// A detector for one channel at `rate`.
     pub fn new(rate: Rate, config: &DtmfConfig) -> Dtmf {
         let decimator = Decimator::new(rate, TONE_REACH);
-        let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config);
+        let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config, 0);
         Dtmf { decimator, hearing }
     }
 
     /// Hears the next samples (−1 … 1, any number of them) and reports what it can say by their end.
     pub fn feed(&mut self, samples: &[f32], mut report: impl FnMut(DtmfEvent)) {
         let Dtmf { decimator, hearing } = self;
-        decimator.feed(samples, |samples| hearing.feed(samples, &mut report));
+        decimator.feed(samples, |end, samples| {
+            hearing.take(samples);
+            while hearing.hear(end, &mut report).is_some() {}
+        });
     }
 
     /// `frames` were lost: what is pending is given up, a pressed key is released where the audio stopped.

@@ -57,30 +57,38 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// An ear for a channel at `rate`.
-    pub fn new(rate: Rate, dtmf: &DtmfConfig, silence: &SilenceConfig) -> Ear {
+    /// An ear for a channel at `rate` that takes at most `ahead` frames before it hears them.
+    pub fn new(rate: Rate, dtmf: &DtmfConfig, silence: &SilenceConfig, ahead: usize) -> Ear {
         let (decimator, hz) = (Decimator::new(rate, TONE_REACH), Decimator::out_hz(rate));
+        let ahead = ahead.div_ceil(decimator.factor() as usize);
         Ear {
-            dtmf: keys::Hearing::new(hz, &decimator, dtmf),
-            silence: silence::Hearing::new(hz, &decimator, silence),
+            dtmf: keys::Hearing::new(hz, &decimator, dtmf, ahead),
+            silence: silence::Hearing::new(hz, &decimator, silence, ahead),
             decimator,
             level: Level::default(),
             last_voiced_frame: None,
         }
     }
 
-    /// Takes samples into the meter; apart from [`Ear::hear`], since it costs less on long pieces.
-    pub fn measure(&mut self, samples: &[f32]) {
-        self.level.add(samples);
+    /// Takes the next samples (−1 … 1, any number of them), measures and filters them: what costs less on long pieces
+    /// and decides nothing.
+    pub fn take(&mut self, samples: &[f32]) {
+        let Ear { decimator, dtmf, silence, level, .. } = self;
+        level.add(samples);
+        decimator.feed(samples, |_, samples| {
+            dtmf.take(samples);
+            silence.take(samples);
+        });
     }
 
-    /// Hears the next samples (−1 … 1, any number of them).
-    pub fn hear(&mut self, samples: &[f32], mut report: impl FnMut(Heard)) {
+    /// Hears what has been taken, up to device frame `heard_frame`.
+    pub fn hear(&mut self, heard_frame: u64, mut report: impl FnMut(Heard)) {
         let Ear { decimator, dtmf, silence, last_voiced_frame, .. } = self;
-        decimator.feed(samples, |samples| {
-            dtmf.feed(samples, &mut |event| report(key(event, silence)));
-            silence.feed(samples, &mut |event| report(speech(event, last_voiced_frame)));
-        });
+        let known = decimator.known(heard_frame);
+        // Hop by hop, so that what the one tells the other does not depend on how much is heard at once.
+        while let Some(end) = dtmf.hear(known, &mut |event| report(key(event, silence))) {
+            silence.hear(end, &mut |event| report(speech(event, last_voiced_frame)));
+        }
     }
 
     /// Hears that frames are missing.

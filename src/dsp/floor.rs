@@ -1,6 +1,7 @@
-//! The noise floor: how loud it is when nobody speaks.
+//! The noise floor: how loud it is when nobody speaks. Levels here are mean squares: a logarithm a block would cost more
+//! than all the rest.
 
-use crate::units::SILENT_DBFS;
+use crate::units::{SILENT_DBFS, dbfs, mean_square};
 
 /// Blocks to a window of which the quietest stretch is remembered (250 ms).
 const WINDOW: u32 = 25;
@@ -11,53 +12,66 @@ const ASSUMED_DBFS: f32 = -60.0;
 /// Below this there is no noise to be heard over: half a step of 16 bits, and digital silence.
 const LEAST_DBFS: f32 = -75.0;
 
-/// Speech has ended, whatever the floor, when the level has fallen this far below it (other voices in the room).
-const FALL_DB: f32 = 15.0;
+/// Speech begins this far above the floor (9 dB) ...
+const BEGIN: f32 = 7.943;
+/// ... and goes on this far above it (5 dB).
+const GO_ON: f32 = 3.162;
+/// Speech has ended, whatever the floor, when the level has fallen this far below it (15 dB): other voices in the room.
+const FALL: f32 = 1.0 / 31.62;
 
 /// The floor of one channel.
 pub(super) struct Floor {
-    /// The energy of the last blocks, smoothed over about 50 ms.
-    smooth: f64,
-    /// The lowest of `smooth` in each of the last windows, in dBFS.
+    least: f32,
+    /// The level of the last blocks, smoothed over about 50 ms.
+    smooth: f32,
+    /// The lowest of `smooth` in each of the last windows.
     lowest: [f32; WINDOWS],
+    /// The lowest of them.
+    low: f32,
+    /// The lowest of `smooth` in this window.
     current: f32,
     blocks: u32,
-    dbfs: f32,
 }
 
 impl Floor {
     pub fn new() -> Floor {
+        let assumed = mean_square(ASSUMED_DBFS);
         Floor {
-            smooth: 10f64.powf(f64::from(ASSUMED_DBFS) / 10.0),
-            lowest: [ASSUMED_DBFS; WINDOWS],
+            least: mean_square(LEAST_DBFS),
+            smooth: assumed,
+            lowest: [assumed; WINDOWS],
+            low: assumed,
             current: f32::MAX,
             blocks: 0,
-            dbfs: ASSUMED_DBFS,
         }
     }
 
-    pub fn dbfs(&self) -> f32 {
-        self.dbfs.max(SILENT_DBFS)
+    /// The mean square of the floor.
+    fn level(&self) -> f32 {
+        self.low.min(self.current).max(self.least)
     }
 
-    /// Hears the level of another block.
-    pub fn hear(&mut self, level_dbfs: f32) {
-        self.smooth += 0.2 * (10f64.powf(f64::from(level_dbfs) / 10.0) - self.smooth);
-        let smooth_dbfs = (10.0 * self.smooth.max(1e-16).log10()) as f32;
-        self.current = self.current.min(smooth_dbfs);
+    pub fn dbfs(&self) -> f32 {
+        dbfs(f64::from(self.level())).max(SILENT_DBFS)
+    }
+
+    /// Hears the mean square of another block.
+    pub fn hear(&mut self, level: f32) {
+        self.smooth += 0.2 * (level - self.smooth);
+        self.current = self.current.min(self.smooth);
         self.blocks += 1;
         if self.blocks == WINDOW {
             self.lowest.rotate_right(1);
             self.lowest[0] = self.current;
+            self.low = self.lowest.iter().fold(f32::MAX, |least, &level| least.min(level));
             self.current = f32::MAX;
             self.blocks = 0;
         }
-        self.dbfs = self.lowest.iter().fold(self.current, |least, &level| least.min(level)).max(LEAST_DBFS);
     }
 
-    /// The levels above which a block is voiced: to begin speech, and to go on, if speech was `speech_dbfs` loud.
-    pub fn thresholds(&self, speech_dbfs: f32) -> (f32, f32) {
-        let (on, off) = (self.dbfs + 9.0, self.dbfs + 5.0);
-        (on, off.max(speech_dbfs - FALL_DB))
+    /// The mean squares above which a block is voiced: to begin speech, and to go on, if that of speech was `speech`.
+    pub fn thresholds(&self, speech: f32) -> (f32, f32) {
+        let level = self.level();
+        (BEGIN * level, (GO_ON * level).max(FALL * speech))
     }
 }

@@ -79,6 +79,23 @@ pub(super) fn frequency(bin: usize) -> f64 {
     f64::from(if bin < 4 { LOW_HZ[bin] } else { HIGH_HZ[bin - 4] })
 }
 
+/// The sum of the squares.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn energy(samples: &[f32]) -> f32 {
+    const LANES: usize = 4;
+    let mut sums = [0.0f32; LANES];
+    let (groups, rest) = samples.as_chunks::<LANES>();
+    for group in groups {
+        for lane in 0..LANES {
+            sums[lane] += group[lane] * group[lane];
+        }
+    }
+    for (lane, x) in rest.iter().enumerate() {
+        sums[lane] += x * x;
+    }
+    (sums[0] + sums[2]) + (sums[1] + sums[3])
+}
+
 #[multiversion(targets("x86_64+avx2"))]
 fn after(later: &Bins, earlier: &Bins, turn: &Bins) -> Bins {
     let mut sum = Bins::ZERO;

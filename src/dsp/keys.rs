@@ -1,10 +1,10 @@
 //! The search for keys in the decimated signal, behind `dtmf`.
 
 use super::bandpass::BandPass;
-use super::decimate::{Decimator, copy};
+use super::decimate::{BATCH, Decimator, copy};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::fit::Fit;
-use super::goertzel::{BINS, Bank, Bins, frequency};
+use super::goertzel::{BINS, Bank, Bins, energy, frequency};
 use super::tape::Tape;
 use super::tone::{Key, Tone};
 use std::f64::consts::TAU;
@@ -86,7 +86,8 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    pub fn new(hz: f64, decimator: &Decimator, config: &DtmfConfig) -> Hearing {
+    /// For the output of `decimator`, of which at most `ahead` samples are taken before they are heard.
+    pub fn new(hz: f64, decimator: &Decimator, config: &DtmfConfig, ahead: usize) -> Hearing {
         let hop = (hz / HOPS_HZ).round() as usize;
         let band = BandPass::new(hz);
         let bank = Bank::new(hz, hop);
@@ -104,8 +105,8 @@ impl Hearing {
             // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
             faint: (0.25 * 0.5 * least * least * hop as f64) as f32 * weakest * weakest,
             // 80 ms: the longest look back is a fit before 7.5 ms of absence, and the run before a tone.
-            heard: Tape::new(32 * hop + band.history(), 4 * hop),
-            tones: Tape::new(32 * hop, hop),
+            heard: Tape::new(32 * hop + band.history() + ahead + BATCH, BATCH),
+            tones: Tape::new(32 * hop + ahead + BATCH, BATCH),
             band,
             bank,
             next_hop: hop as u64,
@@ -122,12 +123,21 @@ impl Hearing {
         }
     }
 
-    pub fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(DtmfEvent)) {
+    /// Takes the next samples, at most [`BATCH`], and filters them: long runs cost less than single hops.
+    pub fn take(&mut self, samples: &[f32]) {
         copy(samples, self.heard.extend(samples.len()));
-        while self.heard.end() >= self.next_hop {
+        let input = self.heard.before(self.heard.end(), samples.len() + self.band.history());
+        self.band.run(input, self.tones.extend(samples.len()));
+    }
+
+    /// Hears the next hop if all of it lies before sample `end`; the sample after it.
+    pub fn hear(&mut self, end: u64, report: &mut impl FnMut(DtmfEvent)) -> Option<u64> {
+        let heard = self.next_hop;
+        (heard <= end).then(|| {
             self.hear_hop(report);
             self.next_hop += self.hop as u64;
-        }
+            heard
+        })
     }
 
     /// Every key reported from now on has its onset at this device frame or later.
@@ -136,9 +146,8 @@ impl Hearing {
     }
 
     fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
-        let input = self.heard.before(self.next_hop, self.hop + self.band.history());
-        let tones = self.tones.extend(self.hop);
-        let energy = self.band.run(input, tones);
+        let tones = self.tones.before(self.next_hop, self.hop);
+        let energy = energy(tones);
         self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
         if self.quiet > QUIET_HOPS && self.down.is_none() {
             // Every span is empty: nothing to add up.
@@ -375,7 +384,7 @@ impl Hearing {
     pub fn restart(&mut self, next: u64, position: u64) {
         self.heard.restart(next);
         self.next_hop = (next + 1).next_multiple_of(self.hop as u64);
-        self.tones.restart(self.next_hop - self.hop as u64);
+        self.tones.restart(next);
         self.hops = 0;
         self.last = Bins::ZERO;
         self.twos = [Bins::ZERO; 2];

@@ -3,9 +3,9 @@
 //! The signal is brought to 8 kHz, as for tones; blocks of 10 ms lose their mean and slow drift (hum) and count by
 //! what is left. The floor is the quietest stretch of the last two seconds. See `design/detection.md`.
 
-use super::decimate::{Decimator, copy};
+use super::decimate::{BATCH, Decimator, copy};
 use super::tape::Tape;
-use crate::units::{Rate, SILENT_DBFS, dbfs};
+use crate::units::{Rate, dbfs, mean_square};
 use multiversion::multiversion;
 
 /// What the detector may be told; each threshold with its source.
@@ -56,14 +56,17 @@ impl Silence {
     /// A detector for one channel at `rate`.
     pub fn new(rate: Rate, config: &SilenceConfig) -> Silence {
         let decimator = Decimator::new(rate, 1);
-        let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config);
+        let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config, 0);
         Silence { decimator, hearing }
     }
 
     /// Hears the next samples (−1 … 1, any number of them) and reports what it can say by their end.
     pub fn feed(&mut self, samples: &[f32], mut report: impl FnMut(SpeechEvent)) {
         let Silence { decimator, hearing } = self;
-        decimator.feed(samples, |samples| hearing.feed(samples, &mut report));
+        decimator.feed(samples, |end, samples| {
+            hearing.take(samples);
+            hearing.hear(end, &mut report);
+        });
     }
 
     /// `frames` were lost: what is pending is given up, speech ends where the audio stopped; the floor is kept.
@@ -114,6 +117,7 @@ impl Silence {
 
 /// The detector behind the decimator. Blocks are counted from frame 0; `block` is the next to be heard.
 pub(super) struct Hearing {
+    /// A fixed threshold, as a mean square like all levels here.
     fixed: Option<f32>,
     /// Samples and device frames to a block.
     length: usize,
@@ -142,18 +146,19 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    pub fn new(hz: f64, decimator: &Decimator, config: &SilenceConfig) -> Hearing {
+    /// For the output of `decimator`, of which at most `ahead` samples are taken before they are heard.
+    pub fn new(hz: f64, decimator: &Decimator, config: &SilenceConfig, ahead: usize) -> Hearing {
         let length = (hz / BLOCKS_HZ).round() as usize;
         Hearing {
-            fixed: config.threshold_dbfs,
+            fixed: config.threshold_dbfs.map(mean_square),
             length,
             frames: length as u64 * decimator.factor(),
             trend: trend(length),
-            heard: Tape::new(length, length),
+            heard: Tape::new(length + ahead + BATCH, BATCH),
             block: 0,
-            levels: [SILENT_DBFS; LATE + 2],
+            levels: [0.0; LATE + 2],
             floor: super::floor::Floor::new(),
-            speech: SILENT_DBFS,
+            speech: 0.0,
             speaking: false,
             voiced: 0,
             last_voiced: 0,
@@ -174,7 +179,7 @@ impl Hearing {
     }
 
     pub fn level_dbfs(&self) -> f32 {
-        self.levels[0]
+        dbfs(f64::from(self.levels[0]))
     }
 
     pub fn floor_dbfs(&self) -> f32 {
@@ -182,25 +187,28 @@ impl Hearing {
     }
 
     pub fn threshold_dbfs(&self) -> f32 {
-        self.thresholds().0
+        dbfs(f64::from(self.thresholds().0))
     }
 
-    pub fn feed(&mut self, samples: &[f32], report: &mut impl FnMut(SpeechEvent)) {
-        for samples in samples.chunks(self.length) {
-            copy(samples, self.heard.extend(samples.len()));
-            let end = (self.block + 1) * self.length as u64;
-            if self.heard.end() >= end {
-                let block = self.heard.before(end, self.length);
-                let mean_square = f64::from(fluctuation(block, &self.trend)) / self.length as f64;
-                self.levels.rotate_right(1);
-                self.levels[0] = dbfs(mean_square);
-                self.block += 1;
-                if !self.key {
-                    self.judge(0);
-                    self.tell(report);
-                }
-                self.settle();
+    /// Takes the next samples, at most [`BATCH`].
+    pub fn take(&mut self, samples: &[f32]) {
+        copy(samples, self.heard.extend(samples.len()));
+    }
+
+    /// Hears what has been taken, up to sample `end`.
+    pub fn hear(&mut self, end: u64, report: &mut impl FnMut(SpeechEvent)) {
+        while let next = (self.block + 1) * self.length as u64
+            && next <= end
+        {
+            let block = self.heard.before(next, self.length);
+            self.levels.rotate_right(1);
+            self.levels[0] = fluctuation(block, &self.trend) / self.length as f32;
+            self.block += 1;
+            if !self.key {
+                self.judge(0);
+                self.tell(report);
             }
+            self.settle();
         }
     }
 
@@ -229,7 +237,8 @@ impl Hearing {
             self.last_voiced = block;
             self.quiet = 0;
             if self.speaking {
-                self.speech += if middle > self.speech { 0.2 } else { 0.01 } * (middle - self.speech);
+                // Geometric, so that it follows in dB.
+                self.speech *= (middle / self.speech).powf(if middle > self.speech { 0.2 } else { 0.01 });
             }
         } else {
             self.quiet += 1;
@@ -309,7 +318,7 @@ impl Hearing {
     pub fn restart(&mut self, next: u64, position: u64) {
         self.heard.restart(next);
         self.block = next.div_ceil(self.length as u64);
-        self.levels = [SILENT_DBFS; LATE + 2];
+        self.levels = [0.0; LATE + 2];
         self.speaking = false;
         self.voiced = 0;
         self.quiet = 0;

@@ -14,7 +14,7 @@ impl Tape {
     /// `keep` samples stay readable after every push of at most `push` samples.
     pub fn new(keep: usize, push: usize) -> Tape {
         // Room for several pushes, so that moving the kept part to the front is rare.
-        let room = (4 * keep).max(keep + push);
+        let room = (2 * keep).max(keep + 2 * push);
         Tape { samples: vec![0.0; keep + room].into(), filled: keep, keep, end: 0 }
     }
 

@@ -187,7 +187,7 @@ impl<T> Pipeline<T> {
             ears: hearing
                 .heard
                 .iter(hearing.channels)
-                .map(|channel| (channel, Ear::new(rate, &hearing.dtmf, &hearing.silence)))
+                .map(|channel| (channel, Ear::new(rate, &hearing.dtmf, &hearing.silence, most_frames)))
                 .collect(),
             recorders: Vec::with_capacity(MAX_RECORDERS),
             ended: [None; MAX_RECORDERS],
@@ -246,7 +246,7 @@ impl<T> Pipeline<T> {
         self.history.push(interleaved);
         let end_frame = self.history.end_frame();
         for (channel, ear) in &mut self.ears {
-            self.history.slices(*channel, start_frame..end_frame).for_each(|samples| ear.measure(samples));
+            self.history.slices(*channel, start_frame..end_frame).for_each(|samples| ear.take(samples));
         }
         self.hear_ticks(end_frame - end_frame % self.tick_frames, outlet);
         self.send_audio(outlet);
@@ -278,13 +278,11 @@ impl<T> Pipeline<T> {
     fn hear_ticks(&mut self, end_frame: u64, outlet: &mut impl Outlet<T>) {
         while self.heard_frame < end_frame {
             let next = (self.heard_frame / self.tick_frames + 1) * self.tick_frames;
-            let tick = self.heard_frame..next.min(end_frame);
+            let end = next.min(end_frame);
             for (channel, ear) in &mut self.ears {
-                for samples in self.history.slices(*channel, tick.clone()) {
-                    ear.hear(samples, |heard| deal(&mut self.recorders, *channel, heard));
-                }
+                ear.hear(end, |heard| deal(&mut self.recorders, *channel, heard));
             }
-            self.heard_frame = tick.end;
+            self.heard_frame = end;
             self.settle(outlet);
         }
     }

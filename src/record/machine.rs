@@ -67,10 +67,12 @@ pub struct Machine {
     last_key_frame: u64,
     stop_tone: Option<StopTone>,
     cancel_frame: Option<u64>,
+    /// What would end it, as things stand.
+    next: Candidate,
 }
 
 /// Something that would end the recording, if nothing earlier does.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Candidate {
     frame: u64,
     reason: Reason,
@@ -79,7 +81,9 @@ struct Candidate {
 impl Machine {
     /// A machine for a recording on a device of this rate.
     pub fn new(rules: Rules, rate: Rate) -> Machine {
-        Machine {
+        let initial = Candidate { frame: rules.initial_silence_frames, reason: Reason::InitialSilence };
+        let mut machine = Machine {
+            next: initial,
             rules,
             between_keys_frames: rate.frames_in(BETWEEN_KEYS_SECONDS),
             heard_frame: 0,
@@ -93,7 +97,9 @@ impl Machine {
             last_key_frame: 0,
             stop_tone: None,
             cancel_frame: None,
-        }
+        };
+        machine.next = machine.earliest();
+        machine
     }
 
     /// Takes the next thing heard. After an ending, the machine is not to be used any more.
@@ -118,6 +124,7 @@ impl Machine {
                 self.heard_frame = heard_frame;
                 self.keys_settled_frame = keys_settled_frame;
                 self.speech_settled_frame = speech_settled_frame;
+                return self.decide();
             }
             Input::Cancel { at_frame } => {
                 let horizon = self.horizon_frame();
@@ -128,10 +135,12 @@ impl Machine {
                 self.speech_settled_frame = u64::MAX;
                 let heard = self.heard_frame;
                 self.cancel_frame = self.cancel_frame.map(|frame| frame.min(heard));
+                self.next = self.earliest();
                 return Some(self.decide().unwrap_or_else(|| self.ending(heard, Reason::MediaTimeout)));
             }
             Input::Abandon => return Some(self.ending(self.heard_frame, Reason::Abandoned)),
         }
+        self.next = self.earliest();
         self.decide()
     }
 
@@ -142,7 +151,7 @@ impl Machine {
         if !self.rules.stop_tones.is_empty() {
             horizon = horizon.min(self.keys_settled_frame);
         }
-        self.earliest().map_or(horizon, |candidate| horizon.min(candidate.frame))
+        horizon.min(self.next.frame)
     }
 
     /// Whether it has been cancelled and only waits for what lies before the cancel.
@@ -184,25 +193,26 @@ impl Machine {
         }
     }
 
-    /// All that would end the recording, as far as is known now.
-    fn candidates(&self) -> [Option<Candidate>; 4] {
-        [
+    /// The first of all that would end the recording, as far as is known now. The order of reasons at the same frame is
+    /// the order of [`Reason`].
+    fn earliest(&self) -> Candidate {
+        let duration = Candidate { frame: self.rules.max_duration_frames, reason: Reason::MaxDuration };
+        let others = [
             self.cancel_frame.map(|frame| Candidate { frame, reason: Reason::Canceled }),
             self.stop_tone
                 .and_then(|stop_tone| stop_tone.keys().last().map(|tone| tone.onset_frame))
                 .map(|frame| Candidate { frame, reason: Reason::StopTone }),
             self.silence_limit(),
-            Some(Candidate { frame: self.rules.max_duration_frames, reason: Reason::MaxDuration }),
-        ]
-    }
-
-    /// The first candidate. The order of reasons at the same frame is the order of [`Reason`].
-    fn earliest(&self) -> Option<Candidate> {
-        self.candidates().into_iter().flatten().min_by_key(|candidate| (candidate.frame, candidate.reason as u8))
+        ];
+        let rank = |candidate: &Candidate| (candidate.frame, candidate.reason as u8);
+        others
+            .into_iter()
+            .flatten()
+            .fold(duration, |first, other| if rank(&other) < rank(&first) { other } else { first })
     }
 
     fn decide(&self) -> Option<Ending> {
-        let Candidate { frame, reason } = self.earliest()?;
+        let Candidate { frame, reason } = self.next;
         if frame > self.heard_frame {
             return None;
         }

@@ -195,6 +195,9 @@ fn io_error(error: hound::Error) -> io::Error {
     }
 }
 
+/// What hound hands over in one piece of this size needs no collecting.
+const LONG_BYTES: usize = 16 * 1024;
+
 /// Between hound and the file: collects what hound writes sample by sample and hands it on in one piece whenever hound
 /// goes elsewhere in the file, which it does at every `flush`. A `BufWriter` cannot be read from, as `new_append` needs.
 struct Batch {
@@ -219,6 +222,9 @@ impl Read for Batch {
 
 impl Write for Batch {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.is_empty() && bytes.len() >= LONG_BYTES {
+            return self.file.write(bytes);
+        }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
