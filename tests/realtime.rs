@@ -11,7 +11,7 @@ use std::f64::consts::TAU;
 
 use tonearm::dsp::dtmf::DtmfConfig;
 use tonearm::dsp::silence::SilenceConfig;
-use tonearm::pipeline::{Block, Channels, Hearing, Message, Order, Recorder, RecordingKey, Start};
+use tonearm::pipeline::{Channels, Hearing, Message, Order, Recorder, RecordingKey, Start};
 use tonearm::record::{GapCause, Reason, Rules, StopTones};
 use tonearm::rt::ring::{Producer, ring};
 use tonearm::rt::runner::{Command, Pace, Parts, Runner, Turn, WriterEnd, runner};
@@ -47,10 +47,14 @@ impl Bench {
             silence: SilenceConfig::default(),
         };
         let pace = Pace::Live { media_timeout: std::time::Duration::from_secs(2) };
-        let (runner, end, _) = runner(Parts { ring, hearing, frames_at_once: 9_600, pace });
-        for _ in 0..500 {
-            end.blocks.send(Block::with_room(FRAMES * 2 * CHANNELS)).unwrap();
-        }
+        let (runner, end, _) = runner(Parts {
+            ring,
+            hearing,
+            frames_at_once: 9_600,
+            pace,
+            blocks: 500,
+            block_samples: FRAMES * 2 * CHANNELS,
+        });
         Bench { producer, runner, end, sound: sound(), at: 0, next_key: 1, reasons: Vec::new() }
     }
 
@@ -87,8 +91,7 @@ impl Bench {
         while let Ok(message) = self.end.messages.try_recv() {
             match message {
                 Message::Audio { block, .. } => {
-                    drop(block);
-                    self.end.blocks.send(Block::with_room(FRAMES * 2 * CHANNELS)).unwrap();
+                    self.end.blocks.send(block).unwrap();
                 }
                 Message::Ended { recorder, .. } => self.reasons.push(recorder.outcome.unwrap().ending.reason),
                 _ => {}

@@ -10,7 +10,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ use crate::control::Audio;
 use crate::control::call::plain;
 use crate::error::{Error, Kind};
 use crate::store::follow::Follow;
-use crate::store::growth::Growth;
+use crate::store::growth::Watcher;
 use crate::wav::{Spec, header as wav_header};
 
 /// A piece of a stream has at most so many bytes.
@@ -91,17 +90,12 @@ fn resolve(wanted: Wanted, length: u64) -> Option<(u64, u64)> {
     (start < end).then_some((start, end))
 }
 
-async fn growing(
-    path: &FilePath,
-    growth: watch::Receiver<Growth>,
-    spec: Option<Spec>,
-    range: Option<&str>,
-) -> Result<Response, Error> {
+async fn growing(path: &FilePath, growth: Watcher, spec: Option<Spec>, range: Option<&str>) -> Result<Response, Error> {
     let spec = match spec {
         Some(spec) => spec,
         None => spec_of(path.to_owned()).await?,
     };
-    let readable = Follow::readable_bytes(&growth.borrow(), spec);
+    let readable = Follow::readable_bytes(&growth.now(), spec);
     let follow = Follow::new(path, growth, spec);
     let Some(wanted) = wanted(range) else { return Ok(stream(follow).into_response()) };
     let Some((start, end)) = resolve(wanted, readable) else {

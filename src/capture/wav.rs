@@ -20,8 +20,8 @@ use crate::wav::{Reader, WavError};
 const PERIOD_MS: u32 = 10;
 /// So much fits in the ring: a stalled pipeline loses nothing for so long.
 const RING_MS: u32 = 2_000;
-/// Flat out, so many samples travel at once: 64 KiB of 16-bit samples and more.
-const PIECE_SAMPLES: usize = 32_768;
+/// Flat out, so many samples travel at once: what stays in the second-level cache on all its way.
+const PIECE_SAMPLES: usize = 8_192;
 /// The rate of `silence:`.
 const SILENCE_HZ: u32 = 48_000;
 

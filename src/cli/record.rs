@@ -18,7 +18,7 @@ use crate::control::chain::Setup;
 use crate::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
 use crate::control::operation::{Canceler, Operation, RecordRequest};
 use crate::pipeline::Channels;
-use crate::store::growth::Outcome;
+use crate::store::growth::{Abandoned, Outcome};
 use crate::wav::SampleFormat;
 
 /// The level moves so often.
@@ -201,16 +201,15 @@ async fn follow(line: &Line, mut running: Running) -> Result<Arc<Outcome>, Failu
     let watched = running.growth.clone();
     loop {
         tokio::select! {
-            changed = running.growth.wait_for(|growth| growth.outcome().is_some()) => {
+            ended = running.growth.ended() => {
                 if show {
                     eprint!("\r\x1b[K");
                 }
-                let growth = changed.map_err(|_| Failure::Failed("the recording was lost".to_owned()))?;
-                return growth.outcome().cloned().ok_or_else(|| Failure::Failed("the recording was lost".to_owned()));
+                return ended.map_err(|Abandoned| Failure::Failed("the recording was lost".to_owned()));
             }
             _ = tokio::signal::ctrl_c() => line.cancel(running.key),
             _ = frame.tick() => if show {
-                let frames = watched.borrow().committed_frames;
+                let frames = watched.now().committed_frames;
                 let seconds = line.spec().map_or(0.0, |spec| spec.rate.seconds(frames));
                 let _ = write!(io::stderr(), "\r{}\x1b[K", status(seconds, line));
                 let _ = io::stderr().flush();

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Args;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Done, Failure, request};
@@ -21,7 +20,7 @@ use crate::control::chain::{FlatChain, Setup, next_key};
 use crate::control::operation::{Operation, RecordRequest};
 use crate::pipeline::{Channels, Order, Start};
 use crate::record::Rules;
-use crate::store::growth::Growth;
+use crate::store::growth::growth;
 use crate::store::writer::{Anchor, Ticket};
 use crate::wav::{Metadata, SampleFormat, Spec};
 
@@ -129,10 +128,10 @@ fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Res
     let source = Source::Wav { path: file.to_owned(), pace: Pace::Fast, repeat: false };
     let mut chain = FlatChain::open(&source, &Setup::default())?;
     let desk = chain.desk();
-    let (growth, watched) = watch::channel(Growth::WAITING);
+    let (growth, watched) = growth();
     let id = id_of(file, bytes);
     let rate = desk.rate;
-    let ticket = Ticket {
+    let ticket = Box::new(Ticket {
         path: out.to_owned(),
         spec: Spec { rate, channels: desk.channels as u16, format: SampleFormat::S16 },
         device_rate: rate,
@@ -146,7 +145,7 @@ fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Res
         sync_every_frames: 0,
         ceiling_bytes: u64::MAX,
         growth,
-    };
+    });
     for stale in [out.to_owned(), crate::store::part_of(out)] {
         match fs::remove_file(&stale) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -159,8 +158,8 @@ fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Res
     let rules = Rules::in_seconds(rate, initial, silence, duration, request.stop_tones());
     desk.begin(Order { key: next_key(), channels: Channels::ALL, start: Start::At(0), rules, ticket })?;
     let outcome = loop {
-        if let Some(outcome) = watched.borrow().outcome() {
-            break outcome.clone();
+        if let Some(outcome) = watched.outcome() {
+            break outcome;
         }
         chain.turn();
     };

@@ -16,8 +16,8 @@ use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::{Channels, Hearing, Order, Recorder, RecordingKey};
 use crate::rt::meter::Meters;
-use crate::rt::ring::Captured;
-use crate::rt::runner::{Command, Pace, Parts, Runner, Turn, WriterEnd, runner};
+use crate::rt::ring::{Captured, Consumer};
+use crate::rt::runner::{Command, Pace, Parts, Runner, Turn, runner};
 use crate::store::writer::{Ticket, Writer};
 use crate::units::Rate;
 
@@ -26,9 +26,9 @@ const BLOCK_MS: u32 = 20;
 /// Flat out, a block holds so many samples: 64 KiB of 16-bit samples.
 const FLAT_BLOCK_SAMPLES: usize = 32_768;
 /// Flat out, so many blocks are enough to keep both sides busy.
-const FLAT_BLOCKS: usize = 16;
+const FLAT_BLOCKS: usize = 4;
 /// The pipeline sleeps about one device period, but no shorter: each nap costs a context switch.
-const SHORTEST_NAP: Duration = Duration::from_millis(10);
+const SHORTEST_NAP: Duration = Duration::from_millis(12);
 /// Nor longer, or a request would be late.
 const LONGEST_NAP: Duration = Duration::from_millis(20);
 /// The writer is woken by the pipeline; this is for the case that it was not.
@@ -73,12 +73,12 @@ pub struct Desk {
     pub captured: Captured,
     /// How loud it is.
     pub meters: Meters,
-    commands: Sender<Command<Ticket>>,
+    commands: Sender<Command<Box<Ticket>>>,
 }
 
 impl Desk {
     /// Asks for a recording; the writer tells the ticket's `growth` what becomes of it.
-    pub fn begin(&self, order: Order<Ticket>) -> Result<(), String> {
+    pub fn begin(&self, order: Order<Box<Ticket>>) -> Result<(), String> {
         let recorder = Recorder::new(order, self.rate, self.channels);
         self.commands
             .try_send(Command::Begin(recorder))
@@ -116,10 +116,12 @@ impl Chain {
         let period = Duration::from_secs_f64(capture.rate.seconds(capture.period_frames as u64));
         let frames_at_once = capture.rate.frames_in_ms(200) as usize;
         let pace = Pace::Live { media_timeout: setup.media_timeout };
-        let (runner, end, desk) = set_up(capture.rate, capture.ring, setup, frames_at_once, pace);
-        let heard = setup.heard.iter(desk.channels).count();
-        let samples = capture.rate.frames_in_ms(BLOCK_MS) as usize * heard;
-        let writer = Writer::new(end, (setup.buffer_seconds * 1_000 / BLOCK_MS) as usize, samples);
+        let heard = setup.heard.iter(capture.ring.channels()).count();
+        let block_samples = capture.rate.frames_in_ms(BLOCK_MS) as usize * heard;
+        let blocks = (setup.buffer_seconds * 1_000 / BLOCK_MS) as usize;
+        let hearing = hearing(capture.rate, &capture.ring, setup);
+        let (runner, writer, desk) =
+            set_up(Parts { ring: capture.ring, hearing, frames_at_once, pace, blocks, block_samples });
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new()
@@ -153,7 +155,7 @@ impl Drop for Chain {
 pub struct FlatChain {
     desk: Desk,
     feed: Box<Feed>,
-    runner: Runner<Ticket>,
+    runner: Runner<Box<Ticket>>,
     writer: Writer,
 }
 
@@ -163,8 +165,16 @@ impl FlatChain {
         let Feeding::Asked(feed) = capture.feed else {
             return Err("a source in real time cannot be read flat out".to_owned());
         };
-        let (runner, end, desk) = set_up(capture.rate, capture.ring, setup, capture.period_frames, Pace::Flat);
-        Ok(FlatChain { desk, feed, runner, writer: Writer::new(end, FLAT_BLOCKS, FLAT_BLOCK_SAMPLES) })
+        let hearing = hearing(capture.rate, &capture.ring, setup);
+        let (runner, writer, desk) = set_up(Parts {
+            ring: capture.ring,
+            hearing,
+            frames_at_once: capture.period_frames,
+            pace: Pace::Flat,
+            blocks: FLAT_BLOCKS,
+            block_samples: FLAT_BLOCK_SAMPLES,
+        });
+        Ok(FlatChain { desk, feed, runner, writer })
     }
 
     /// Opens a WAV.
@@ -185,17 +195,13 @@ impl FlatChain {
     }
 }
 
-fn set_up(
-    rate: Rate,
-    ring: crate::rt::ring::Consumer,
-    setup: &Setup,
-    frames_at_once: usize,
-    pace: Pace,
-) -> (Runner<Ticket>, WriterEnd<Ticket>, Desk) {
-    let channels = ring.channels();
-    let captured = ring.captured();
-    let hearing = Hearing { rate, channels, heard: setup.heard, dtmf: setup.dtmf, silence: setup.silence };
-    let (runner, end, commands) = runner(Parts { ring, hearing, frames_at_once, pace });
+fn hearing(rate: Rate, ring: &Consumer, setup: &Setup) -> Hearing {
+    Hearing { rate, channels: ring.channels(), heard: setup.heard, dtmf: setup.dtmf, silence: setup.silence }
+}
+
+fn set_up(parts: Parts) -> (Runner<Box<Ticket>>, Writer, Desk) {
+    let (rate, channels, captured) = (parts.hearing.rate, parts.hearing.channels, parts.ring.captured());
+    let (runner, end, commands) = runner(parts);
     let desk = Desk { rate, channels, captured, meters: runner.meters(), commands };
-    (runner, end, desk)
+    (runner, Writer::new(end), desk)
 }

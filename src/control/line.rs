@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::chain::{Chain, Desk, FlatChain, Setup, next_key};
@@ -18,7 +17,7 @@ use crate::dsp::ear::Meter;
 use crate::pipeline::{Channels, Order, RecordingKey, Start};
 use crate::playback::{self, Playback};
 use crate::record::{Rules, StopTones};
-use crate::store::growth::Growth;
+use crate::store::growth::{Watcher, growth};
 use crate::store::writer::{Anchor, Ticket};
 use crate::units::Rate;
 use crate::wav::{Metadata, SampleFormat, Spec};
@@ -64,7 +63,7 @@ pub struct Running {
     /// Its name on the line.
     pub key: RecordingKey,
     /// How it goes.
-    pub growth: watch::Receiver<Growth>,
+    pub growth: Watcher,
 }
 
 /// Why a recording was not taken on.
@@ -286,20 +285,14 @@ impl Line {
         Ok(Running { key, growth })
     }
 
-    fn begin(
-        &self,
-        desk: &Desk,
-        key: RecordingKey,
-        start: Start,
-        ask: &Ask,
-    ) -> Result<watch::Receiver<Growth>, LineError> {
+    fn begin(&self, desk: &Desk, key: RecordingKey, start: Start, ask: &Ask) -> Result<Watcher, LineError> {
         let spec = self.spec_on(desk);
         if spec.channels == 0 {
             let why = format!("the device has {} channels and none of the line's", desk.channels);
             return Err(LineError::NotReady(why));
         }
-        let (growth, watched) = watch::channel(Growth::WAITING);
-        let ticket = Ticket {
+        let (growth, watched) = growth();
+        let ticket = Box::new(Ticket {
             path: self.settings.folder.join(format!("{}.wav", ask.id)),
             spec,
             device_rate: desk.rate,
@@ -312,7 +305,7 @@ impl Line {
             sync_every_frames: (self.settings.sync_interval.as_secs_f64() * f64::from(spec.rate.hz())) as u64,
             ceiling_bytes: CEILING_BYTES,
             growth,
-        };
+        });
         let rules =
             Rules::in_seconds(desk.rate, ask.initial_silence, ask.max_silence, ask.max_duration, ask.stop_tones);
         let order = Order { key, channels: self.settings.channels, start, rules, ticket };
@@ -328,12 +321,12 @@ impl Line {
         let growth = self.begin(chain.desk(), key, Start::At(0), ask)?;
         let desk = chain.desk().clone();
         let mut flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
-        flat.retain(|(running, _)| running.growth.borrow().outcome().is_none());
+        flat.retain(|(running, _)| running.growth.outcome().is_none());
         flat.push((Running { key, growth: growth.clone() }, desk));
         let watched = growth.clone();
         let spawned = std::thread::Builder::new().name("replay".into()).spawn(move || {
             // Whoever asked keeps a receiver, so the sender's end is the recording's end.
-            while watched.borrow().outcome().is_none() && watched.has_changed().is_ok() {
+            while watched.goes_on() {
                 chain.turn();
             }
         });

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::store;
-use crate::store::growth::Growth;
+use crate::store::growth::Watcher;
 use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, JournalError, Notification};
 use crate::wav::Spec;
 use call::{Call, CallKey, CallRequest, CallState, plain};
@@ -107,7 +107,7 @@ pub enum Audio {
         /// Where it is.
         path: PathBuf,
         /// How far it is.
-        growth: watch::Receiver<Growth>,
+        growth: Watcher,
         /// Its samples; `None` where only its header knows.
         spec: Option<Spec>,
     },

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::call::{Call, CallKey};
@@ -21,7 +20,7 @@ use super::{Control, State, blocking};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::pipeline::RecordingKey;
-use crate::store::growth::{Growth, Phase};
+use crate::store::growth::{Phase, Watcher};
 use crate::store::journal::{Notification, OperationRow};
 use crate::wav::Spec;
 
@@ -51,7 +50,7 @@ pub(super) struct Entry {
     pub operation: Operation,
     stage: Stage,
     canceler: Option<Canceler>,
-    pub growth: Option<watch::Receiver<Growth>>,
+    pub growth: Option<Watcher>,
     pub spec: Option<Spec>,
 }
 
@@ -237,10 +236,10 @@ impl Control {
     }
 
     /// Goes along with a recording to its end.
-    async fn follow(self: Arc<Self>, id: Uuid, mut growth: watch::Receiver<Growth>) {
+    async fn follow(self: Arc<Self>, id: Uuid, mut growth: Watcher) {
         let mut began = false;
         loop {
-            let phase = growth.borrow_and_update().phase.clone();
+            let phase = growth.now().phase.clone();
             match phase {
                 Phase::Waiting => {}
                 Phase::Recording { started_at } if !began => {
@@ -257,7 +256,7 @@ impl Control {
                     });
                 }
             }
-            if growth.changed().await.is_err() {
+            if growth.next_phase().await.is_err() {
                 let mut state = self.state();
                 return self.finish(&mut state, id, |operation| {
                     let message = "The recording was given up by its writer.".to_owned();

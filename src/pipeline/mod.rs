@@ -42,51 +42,50 @@ pub struct Block {
     pub first_frame: u64,
     /// What lies before this frame of the recording cannot be taken back.
     pub horizon_frame: u64,
-    samples: Box<[f32]>,
-    len: usize,
+    /// Of a fixed capacity, which is not touched before it is needed.
+    samples: Vec<f32>,
 }
 
 impl Block {
     /// An empty block with room for `samples` samples.
     pub fn with_room(samples: usize) -> Block {
-        Block { first_frame: 0, horizon_frame: 0, samples: vec![0.0; samples].into(), len: 0 }
+        Block { first_frame: 0, horizon_frame: 0, samples: Vec::with_capacity(samples) }
     }
 
     /// The samples in it, interleaved.
     pub fn samples(&self) -> &[f32] {
-        &self.samples[..self.len]
+        &self.samples
     }
 
     /// How many more frames of these channels fit.
     fn room(&self, channels: &(impl Iterator<Item = usize> + Clone)) -> usize {
-        (self.samples.len() - self.len) / channels.clone().count()
+        (self.samples.capacity() - self.samples.len()) / channels.clone().count()
     }
 
     /// Appends these frames of these channels, interleaved.
     fn fill(&mut self, history: &History, channels: &(impl Iterator<Item = usize> + Clone), frames: Range<u64>) {
         let width = channels.clone().count();
+        if width == 1 {
+            let pieces = channels.clone().flat_map(|channel| history.slices(channel, frames.clone()));
+            return pieces.for_each(|piece| self.samples.extend_from_slice(piece));
+        }
         let mut start = frames.start;
         while start < frames.end {
-            // One channel needs no tiles.
-            let most = if width == 1 { frames.end - start } else { TILE_FRAMES as u64 };
-            let tile = start..frames.end.min(start + most);
-            let end = self.len + (tile.end - tile.start) as usize * width;
-            let to = &mut self.samples[self.len..end];
+            let tile = start..frames.end.min(start + TILE_FRAMES as u64);
+            let len = self.samples.len();
+            self.samples.resize(len + (tile.end - tile.start) as usize * width, 0.0);
+            let to = &mut self.samples[len..];
             for (place, channel) in channels.clone().enumerate() {
                 let mut to = &mut *to;
                 for piece in history.slices(channel, tile.clone()) {
                     let (head, rest) = to.split_at_mut(piece.len() * width);
-                    if width == 1 {
-                        head.copy_from_slice(piece);
-                    } else {
-                        for (frame, sample) in head.chunks_exact_mut(width).zip(piece) {
-                            frame[place] = *sample;
-                        }
+                    for (frame, sample) in head.chunks_exact_mut(width).zip(piece) {
+                        frame[place] = *sample;
                     }
                     to = rest;
                 }
             }
-            (self.len, start) = (end, tile.end);
+            start = tile.end;
         }
     }
 }

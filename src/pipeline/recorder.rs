@@ -297,7 +297,7 @@ impl<T> Recorder<T> {
                 none => match outlet.block() {
                     Some(mut block) => {
                         block.first_frame = self.sent_frame - start;
-                        block.len = 0;
+                        block.samples.clear();
                         none.insert(block)
                     }
                     None => return false,

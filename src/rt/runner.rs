@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::meter::Meters;
 use super::ring::{Consumer, Read};
-use crate::pipeline::{Block, Channels, Hearing, Message, Outlet, Pipeline, Recorder, RecordingKey};
+use crate::pipeline::{Block, Channels, Hearing, MAX_RECORDERS, Message, Outlet, Pipeline, Recorder, RecordingKey};
 use crate::record::Input;
 
 /// Levels are published so often, counted in frames.
@@ -84,11 +84,13 @@ pub struct Runner<T> {
     watchdog: Watchdog,
 }
 
-/// Channels to the writer. Blocks never run out of place: there is room for all of them and for the short messages
-/// that [`crate::pipeline::MAX_RECORDERS`] recordings can cause while the writer does not look.
+/// Channels to the writer. Blocks never run out of place: there is room for all of them and for short messages.
 struct ToWriter<T> {
     messages: Sender<Message<T>>,
     blocks: Receiver<Block>,
+    /// Empty blocks; the last one back is the first one out, so that a writer that keeps up keeps a few blocks warm and
+    /// the rest is never touched.
+    spare: Vec<Block>,
     pace: Pace,
     sent: bool,
 }
@@ -103,23 +105,29 @@ pub struct Parts {
     pub frames_at_once: usize,
     /// How it deals with time.
     pub pace: Pace,
+    /// So many blocks travel between it and the writer: what they hold is how long a disk may stall before audio is lost.
+    pub blocks: usize,
+    /// Each has room for so many samples.
+    pub block_samples: usize,
 }
 
-/// So many messages can be on their way. A block each 10 ms for 10 s and 8 recordings are 8,000.
-const MESSAGES: usize = 16_384;
+/// So many messages that carry no block can be on their way: for each recording its beginning, its end, and 30 gaps or
+/// keys that the writer has not looked at yet.
+const SHORT_MESSAGES: usize = 32 * MAX_RECORDERS;
 const COMMANDS: usize = 256;
 
 /// A runner, the writer's ends, and where commands are put.
 pub fn runner<T: Send>(parts: Parts) -> (Runner<T>, WriterEnd<T>, Sender<Command<T>>) {
-    let (to_writer, messages) = crossbeam_channel::bounded(MESSAGES);
-    let (blocks, returned) = crossbeam_channel::bounded(MESSAGES);
+    let Parts { ring, hearing, frames_at_once, pace, blocks, block_samples } = parts;
+    let (to_writer, messages) = crossbeam_channel::bounded(blocks + SHORT_MESSAGES);
+    let spare = (0..blocks).map(|_| Block::with_room(block_samples)).collect();
+    let (blocks, returned) = crossbeam_channel::bounded(blocks);
     let (to_runner, commands) = crossbeam_channel::bounded(COMMANDS);
-    let Parts { ring, hearing, frames_at_once, pace } = parts;
     let runner = Runner {
         scratch: vec![0.0; frames_at_once * ring.channels()].into(),
         ring,
         pipeline: Pipeline::new(&hearing, frames_at_once),
-        outlet: ToWriter { messages: to_writer, blocks: returned, pace, sent: false },
+        outlet: ToWriter { messages: to_writer, blocks: returned, spare, pace, sent: false },
         commands,
         meters: Meters::new(hearing.channels),
         heard: hearing.heard,
@@ -252,17 +260,18 @@ impl Watchdog {
 impl<T> ToWriter<T> {
     /// Flat out, nothing is read that could not be sent.
     fn must_wait(&self) -> bool {
-        self.pace == Pace::Flat && self.blocks.is_empty()
+        self.pace == Pace::Flat && self.spare.is_empty() && self.blocks.is_empty()
     }
 }
 
 impl<T> Outlet<T> for ToWriter<T> {
     fn block(&mut self) -> Option<Block> {
-        self.blocks.try_recv().ok()
+        self.spare.extend(self.blocks.try_iter());
+        self.spare.pop()
     }
 
     fn send(&mut self, message: Message<T>) {
-        // A single producer that never fills the channel: see MESSAGES.
+        // A single producer that never fills the channel: see `Parts::blocks` and SHORT_MESSAGES.
         let _ = self.messages.try_send(message);
         self.sent = true;
     }

@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::file::part_of;
-use super::growth::{Growth, Phase};
+use super::growth::{Abandoned, Growth, Phase, Watcher};
 use crate::wav::{Spec, header};
 
 /// The most bytes that are read at once.
@@ -51,7 +50,7 @@ impl std::error::Error for FollowError {}
 /// A reader of one recording, from a byte of its file to its end.
 pub struct Follow {
     path: PathBuf,
-    growth: watch::Receiver<Growth>,
+    growth: Watcher,
     spec: Spec,
     /// Kept over the rename, and over a deletion: who has begun to read gets to the end.
     file: Option<Arc<File>>,
@@ -74,8 +73,8 @@ enum Limit {
 
 impl Follow {
     /// A reader of the recording that will be, or is, at `path`, from its first byte.
-    pub fn new(path: &Path, growth: watch::Receiver<Growth>, spec: Spec) -> Follow {
-        let live = growth.borrow().outcome().is_none();
+    pub fn new(path: &Path, growth: Watcher, spec: Spec) -> Follow {
+        let live = growth.outcome().is_none();
         Follow { path: path.to_owned(), growth, spec, file: None, next_byte: 0, end_byte: None, live, over: false }
     }
 
@@ -115,14 +114,14 @@ impl Follow {
                 Limit::Final(to) if to == self.next_byte => return Ok(None),
                 Limit::Final(_) => return Err(FollowError::Cut),
                 Limit::Wait | Limit::Growing(_) => {
-                    self.growth.changed().await.map_err(|_| FollowError::Interrupted)?;
+                    self.growth.more().await.map_err(|Abandoned| FollowError::Interrupted)?;
                 }
             }
         }
     }
 
-    fn limit(&mut self) -> Result<Limit, FollowError> {
-        let growth = self.growth.borrow_and_update();
+    fn limit(&self) -> Result<Limit, FollowError> {
+        let growth = self.growth.now();
         let bytes = Follow::readable_bytes(&growth, self.spec);
         match &growth.phase {
             Phase::Waiting => Ok(Limit::Wait),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustix::io::Errno;
+use tokio::sync::watch;
 
 use super::opinion::SecondOpinion;
 use super::writer::Ticket;
@@ -36,10 +37,83 @@ pub enum Phase {
     Ended(Arc<Outcome>),
 }
 
-impl Growth {
-    /// What a recording begins with.
-    pub const WAITING: Growth = Growth { committed_frames: 0, phase: Phase::Waiting };
+/// The two ends of what is told of one recording.
+pub fn growth() -> (Teller, Watcher) {
+    let (growth, growths) = watch::channel(Growth { committed_frames: 0, phase: Phase::Waiting });
+    let (phase, phases) = watch::channel(());
+    (Teller { growth, phase }, Watcher { growth: growths, phase: phases })
+}
 
+/// The writer's end.
+#[derive(Debug)]
+pub struct Teller {
+    growth: watch::Sender<Growth>,
+    /// Apart: who only waits for the end shall not be woken a hundred times a second.
+    phase: watch::Sender<()>,
+}
+
+impl Teller {
+    /// So many frames can be read now.
+    pub(super) fn grown(&self, committed_frames: u64) {
+        self.growth.send_modify(|growth| growth.committed_frames = committed_frames);
+    }
+
+    /// The next phase begins, with so many frames that can be read.
+    pub(super) fn enter(&self, phase: Phase, committed_frames: u64) {
+        self.growth.send_replace(Growth { committed_frames, phase });
+        self.phase.send_replace(());
+    }
+}
+
+/// Everybody else's end.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    growth: watch::Receiver<Growth>,
+    phase: watch::Receiver<()>,
+}
+
+/// Its writer has given a recording up without a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abandoned;
+
+impl Watcher {
+    /// How far it is; holds the writer up as long as it is held.
+    pub fn now(&self) -> watch::Ref<'_, Growth> {
+        self.growth.borrow()
+    }
+
+    /// Its outcome, once it is over.
+    pub fn outcome(&self) -> Option<Arc<Outcome>> {
+        self.now().outcome().cloned()
+    }
+
+    /// Waits until there is more than at the last call, or another phase.
+    pub async fn more(&mut self) -> Result<(), Abandoned> {
+        self.growth.changed().await.map_err(|_| Abandoned)
+    }
+
+    /// Waits for a phase that has begun since the last call.
+    pub async fn next_phase(&mut self) -> Result<(), Abandoned> {
+        self.phase.changed().await.map_err(|_| Abandoned)
+    }
+
+    /// Waits for the outcome.
+    pub async fn ended(&mut self) -> Result<Arc<Outcome>, Abandoned> {
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return Ok(outcome);
+            }
+            self.next_phase().await?;
+        }
+    }
+
+    /// Whether it is still being written.
+    pub fn goes_on(&self) -> bool {
+        self.outcome().is_none() && self.growth.has_changed().is_ok()
+    }
+}
+
+impl Growth {
     /// Its outcome, once it is over.
     pub fn outcome(&self) -> Option<&Arc<Outcome>> {
         match &self.phase {

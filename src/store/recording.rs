@@ -12,7 +12,7 @@ use jiff::tz::Offset;
 
 use super::digest::Digest;
 use super::file::{SampleFile, hex};
-use super::growth::{Finished, Gap, Growth, Outcome, Phase, Recorded, StoreError};
+use super::growth::{Finished, Gap, Outcome, Phase, Recorded, StoreError};
 use super::opinion::{SecondOpinion, second_opinion};
 use super::writer::Ticket;
 use crate::dsp::resample::Resampler;
@@ -21,7 +21,7 @@ use crate::record::{Ending, GapCause, Reason};
 use crate::wav::{Metadata, quantise::quantise};
 
 /// Samples go to the file in pieces of about this size when there are many.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 /// A gap is written in pieces of so many samples.
 const ZEROS: [f32; 4_096] = [0.0; 4_096];
 
@@ -77,7 +77,7 @@ impl Recording {
             Ok(file) => State::Growing(Box::new((file, Digest::new(spec.frame_bytes())))),
             Err(e) => State::Failed { finished: None, error: StoreError::io("creating the recording", &e) },
         };
-        ticket.growth.send_replace(Growth { committed_frames: 0, phase: Phase::Recording { started_at } });
+        ticket.growth.enter(Phase::Recording { started_at }, 0);
         let resampled = ticket.device_rate != spec.rate;
         Recording {
             resampler: resampled.then(|| Resampler::new(ticket.device_rate, spec.rate, usize::from(spec.channels))),
@@ -156,8 +156,7 @@ impl Recording {
         };
         if frames > self.published_frames {
             self.published_frames = frames;
-            let phase = Phase::Recording { started_at: self.started_at };
-            self.ticket.growth.send_replace(Growth { committed_frames: frames, phase });
+            self.ticket.growth.grown(frames);
         }
         if let Err(e) = synced {
             self.fail(StoreError::io("syncing the recording", &e));
@@ -194,7 +193,7 @@ impl Recording {
         };
         let committed_frames = recording.as_ref().map_or(0, |recording| recording.file.frames);
         let outcome = Outcome::new(end, &self.ticket, second_opinion, recording, error);
-        self.ticket.growth.send_replace(Growth { committed_frames, phase: Phase::Ended(Arc::new(outcome)) });
+        self.ticket.growth.enter(Phase::Ended(Arc::new(outcome)), committed_frames);
     }
 
     /// Brings everything before device frame `at_frame`, where the recording ends with `frames`, into the file.

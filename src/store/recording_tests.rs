@@ -2,12 +2,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::Digest as _;
-use tokio::sync::watch;
 
 use super::*;
 use crate::record::Ending;
 use crate::store::file::part_of;
-use crate::store::growth::StoreErrorKind;
+use crate::store::growth::{StoreErrorKind, Watcher, growth};
 use crate::store::writer::Anchor;
 use crate::units::Rate;
 use crate::wav::{Reader, SampleFormat, Spec, header};
@@ -16,8 +15,8 @@ pub(in crate::store) fn spec(hz: u32, channels: u16, format: SampleFormat) -> Sp
     Spec { rate: Rate::new(hz).unwrap(), channels, format }
 }
 
-pub(in crate::store) fn ticket(path: &Path, spec: Spec) -> (Ticket, watch::Receiver<Growth>) {
-    let (growth, watching) = watch::channel(Growth::WAITING);
+pub(in crate::store) fn ticket(path: &Path, spec: Spec) -> (Ticket, Watcher) {
+    let (growth, watching) = growth();
     let anchor = Anchor { frame: 1_000, at: "2026-11-24T20:00:00Z".parse().unwrap() };
     let ticket = Ticket {
         path: path.to_owned(),
@@ -44,8 +43,8 @@ pub(in crate::store) fn ending(reason: Reason, at_frame: u64) -> pipeline::Outco
     pipeline::Outcome { ending, level_dbfs: -20.0, floor_dbfs: -60.0, threshold_dbfs: -45.0 }
 }
 
-fn outcome(growth: &watch::Receiver<Growth>) -> Arc<Outcome> {
-    growth.borrow().outcome().expect("it has ended").clone()
+fn outcome(growth: &Watcher) -> Arc<Outcome> {
+    growth.now().outcome().expect("it has ended").clone()
 }
 
 /// Samples that 16 bits hold exactly.
@@ -112,7 +111,7 @@ fn the_part_file_plays_at_every_moment_and_holds_nothing_beyond_the_horizon() {
         let horizon = (n as u64 * 100).saturating_sub(250);
         recording.audio(n as u64 * 100, horizon, block);
         recording.flush();
-        assert_eq!(growth.borrow().committed_frames, horizon);
+        assert_eq!(growth.now().committed_frames, horizon);
         assert_eq!(u64::from(hound::WavReader::open(part_of(&path)).unwrap().duration()), horizon);
         assert!(read(&part_of(&path)) == all[..horizon as usize]);
     }
@@ -140,12 +139,12 @@ fn a_sequence_is_cut_at_its_first_key_and_the_digest_is_that_of_what_is_left() {
         }
         recording.audio(4_000, 8_000, &all[8_000..]);
         recording.flush();
-        assert_eq!(growth.borrow().committed_frames, 8_000);
+        assert_eq!(growth.now().committed_frames, 8_000);
         recording.end(ending(Reason::StopTone, 3_333));
         assert!(read(&path) == all[..6_666]);
         let file = &outcome(&growth).recording.as_ref().unwrap().file.clone();
         assert_eq!((file.frames, &file.sha256), (3_333, &sha_of_samples(&path, spec, 3_333)));
-        assert_eq!(growth.borrow().committed_frames, 3_333);
+        assert_eq!(growth.now().committed_frames, 3_333);
     }
 }
 

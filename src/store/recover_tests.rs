@@ -53,7 +53,7 @@ fn a_recovered_recording_is_what_finishing_it_would_have_left() {
     recording.audio(0, 777, &samples(777));
     recording.end(ending(Reason::MaxDuration, 777));
     assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(folder.path().join("killed.wav")).unwrap());
-    let growth = growth.borrow();
+    let growth = growth.now();
     let recorded = growth.outcome().unwrap().recording.as_ref().unwrap();
     assert_eq!(describe(&path).unwrap().as_ref(), Some(&recorded.file));
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use crossbeam_channel::TryRecvError;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
 
-use super::growth::{Growth, Outcome, Phase};
+use super::growth::{Outcome, Phase, Teller};
 use super::recording::Recording;
-use crate::pipeline::{Block, Message, RecordingKey};
+use crate::pipeline::{Message, RecordingKey};
 use crate::rt::runner::{Command, WriterEnd};
 use crate::units::Rate;
 use crate::wav::{Metadata, Spec};
@@ -40,7 +39,7 @@ pub struct Ticket {
     /// The most bytes of samples that it may have.
     pub ceiling_bytes: u64,
     /// Who wants to know how it goes.
-    pub growth: watch::Sender<Growth>,
+    pub growth: Teller,
 }
 
 /// Binds the frames of a device to the time of day, once; from then on only frames are counted.
@@ -64,7 +63,7 @@ impl Anchor {
 
 /// The writer of one pipeline.
 pub struct Writer {
-    end: WriterEnd<Ticket>,
+    end: WriterEnd<Box<Ticket>>,
     running: Vec<Running>,
     is_over: bool,
 }
@@ -77,12 +76,8 @@ struct Running {
 }
 
 impl Writer {
-    /// A writer, and `blocks` empty blocks with room for `samples` samples each for the pipeline: what they hold is how
-    /// long a disk may stall before audio is lost.
-    pub fn new(end: WriterEnd<Ticket>, blocks: usize, samples: usize) -> Writer {
-        for _ in 0..blocks {
-            let _ = end.blocks.try_send(Block::with_room(samples));
-        }
+    /// A writer for what comes from one pipeline.
+    pub fn new(end: WriterEnd<Box<Ticket>>) -> Writer {
         Writer { end, running: Vec::new(), is_over: false }
     }
 
@@ -125,10 +120,10 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, message: Message<Ticket>) {
+    fn take(&mut self, message: Message<Box<Ticket>>) {
         match message {
             Message::Open { key, ticket, start_frame } => {
-                let recording = Recording::open(ticket, start_frame);
+                let recording = Recording::open(*ticket, start_frame);
                 self.running.push(Running { key, recording, abandoned: false });
             }
             Message::Audio { key, block } => {
@@ -154,7 +149,7 @@ impl Writer {
                     // It never began: there is no file.
                     let outcome = Outcome::new(end, &ticket, None, None, None);
                     let phase = Phase::Ended(outcome.into());
-                    ticket.growth.send_replace(Growth { committed_frames: 0, phase });
+                    ticket.growth.enter(phase, 0);
                 } else if let Some(index) = self.running.iter().position(|running| running.key == key) {
                     self.running.swap_remove(index).recording.end(end);
                 }

@@ -9,15 +9,15 @@ use crate::pipeline::{Channels, Hearing, Order, Recorder, Start};
 use crate::record::{Reason, Rules, StopTones};
 use crate::rt::ring::{Producer, ring};
 use crate::rt::runner::{Pace, Parts, Runner, Turn, runner};
-use crate::store::growth::StoreErrorKind;
+use crate::store::growth::{StoreErrorKind, Watcher};
 use crate::store::recording::tests::{samples, spec, ticket};
 use crate::wav::{Reader, SampleFormat};
 
 struct Rig {
     device: Producer<f32>,
-    runner: Runner<Ticket>,
+    runner: Runner<Box<Ticket>>,
     writer: Writer,
-    commands: Sender<Command<Ticket>>,
+    commands: Sender<Command<Box<Ticket>>>,
 }
 
 const RATE: u32 = 8_000;
@@ -33,19 +33,20 @@ fn rig() -> Rig {
         dtmf: DtmfConfig::default(),
         silence: SilenceConfig::default(),
     };
-    let parts = Parts { ring: consumer, hearing, frames_at_once: 1_024, pace: Pace::Flat };
+    let parts =
+        Parts { ring: consumer, hearing, frames_at_once: 1_024, pace: Pace::Flat, blocks: 64, block_samples: 1_024 };
     let (runner, end, commands) = runner(parts);
-    Rig { device, runner, writer: Writer::new(end, 64, 1_024), commands }
+    Rig { device, runner, writer: Writer::new(end), commands }
 }
 
 impl Rig {
-    fn begin(&self, key: u64, path: &Path, start: Start, seconds: u32, ceiling: u64) -> watch::Receiver<Growth> {
+    fn begin(&self, key: u64, path: &Path, start: Start, seconds: u32, ceiling: u64) -> Watcher {
         let (mut ticket, growth) = ticket(path, spec(RATE, 1, SampleFormat::S16));
         ticket.ceiling_bytes = ceiling;
         let rate = ticket.device_rate;
         let rules = Rules::in_seconds(rate, 3_600, 3_600, seconds, StopTones::NONE);
         let key = RecordingKey(key);
-        let order = Order { key, channels: Channels::ALL, start, rules, ticket };
+        let order = Order { key, channels: Channels::ALL, start, rules, ticket: Box::new(ticket) };
         self.commands.send(Command::Begin(Recorder::new(order, rate, 1))).unwrap();
         growth
     }
@@ -81,7 +82,7 @@ fn recordings_that_join_share_no_frame_and_miss_none() {
     assert!(read(&first) == all[500..8_500]);
     assert!(read(&second) == all[8_500..24_500]);
     for growth in [a, b] {
-        let growth = growth.borrow();
+        let growth = growth.now();
         let outcome = growth.outcome().unwrap();
         assert_eq!(outcome.ending.reason, Reason::MaxDuration);
         assert!(outcome.error.is_none());
@@ -97,13 +98,13 @@ fn a_recording_that_fails_is_abandoned_and_the_others_go_on() {
     let b = rig.begin(2, &goes_on, Start::At(0), 4, u64::MAX);
     let all = samples(40_000);
     rig.play(&all);
-    let a = a.borrow();
+    let a = a.now();
     let outcome = a.outcome().unwrap();
     assert_eq!(outcome.error.as_ref().unwrap().kind, StoreErrorKind::TooLong);
     assert_eq!(outcome.ending.reason, Reason::Abandoned);
     assert!(read(&fails) == all[..500]);
     assert!(read(&goes_on) == all[..32_000]);
-    assert!(b.borrow().outcome().unwrap().error.is_none());
+    assert!(b.now().outcome().unwrap().error.is_none());
 }
 
 #[test]
@@ -112,10 +113,10 @@ fn a_recording_cancelled_while_it_waits_has_an_outcome_and_no_file() {
     let mut rig = rig();
     let waiting = rig.begin(7, &folder.path().join("1.wav"), Start::After(RecordingKey(6)), 1, u64::MAX);
     rig.play(&samples(1_000));
-    assert!(matches!(waiting.borrow().phase, Phase::Waiting));
+    assert!(matches!(waiting.now().phase, Phase::Waiting));
     rig.commands.send(Command::Cancel { key: RecordingKey(7), at_frame: 500 }).unwrap();
     rig.play(&[]);
-    let waiting = waiting.borrow();
+    let waiting = waiting.now();
     let outcome = waiting.outcome().unwrap();
     assert_eq!((outcome.ending.reason, outcome.recording.is_none()), (Reason::Canceled, true));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -131,7 +132,8 @@ fn on_its_own_thread_it_writes_until_the_pipeline_is_gone() {
     ticket.sync_every_frames = 1_000;
     let rate = ticket.device_rate;
     let rules = Rules::in_seconds(rate, 3_600, 3_600, 3_600, StopTones::NONE);
-    let order = Order { key: RecordingKey(1), channels: Channels::ALL, start: Start::At(0), rules, ticket };
+    let order =
+        Order { key: RecordingKey(1), channels: Channels::ALL, start: Start::At(0), rules, ticket: Box::new(ticket) };
     commands.send(Command::Begin(Recorder::new(order, rate, 1))).unwrap();
     let all = samples(20_000);
     let stop = &AtomicBool::new(false);
@@ -142,14 +144,18 @@ fn on_its_own_thread_it_writes_until_the_pipeline_is_gone() {
         for block in all.chunks(777) {
             device.push(block);
         }
-        let grown = async { growth.wait_for(|growth| growth.committed_frames > 10_000).await.map(|_| ()) };
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(grown).unwrap();
+        let grown = async {
+            while growth.now().committed_frames <= 10_000 {
+                growth.more().await.unwrap();
+            }
+        };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(grown);
         stop.store(true, Ordering::Release);
         running.join().unwrap();
         writing.join().unwrap();
     });
     assert!(read(&path) == all);
-    assert_eq!(growth.borrow().outcome().unwrap().ending.reason, Reason::MediaTimeout);
+    assert_eq!(growth.now().outcome().unwrap().ending.reason, Reason::MediaTimeout);
 }
 
 #[test]

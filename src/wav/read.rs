@@ -11,7 +11,7 @@ mod parse;
 pub use parse::WavError;
 
 /// One read of the file. Divisible by every sample size, so that no sample lies across two reads.
-const BUFFER_BYTES: usize = 192 * 1024;
+const BUFFER_BYTES: usize = 48 * 1024;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -192,8 +192,7 @@ async fn record(file: &File, case: &Case, out: &Path) -> Got {
     let path = out.join(format!("{}.wav", ask.id));
     let line = crate::live::line(&folder().join(&file.name), Pace::Fast, out, None);
     let mut running = line.record(ask).unwrap();
-    let growth = running.growth.wait_for(|growth| growth.outcome().is_some()).await.unwrap();
-    let outcome = growth.outcome().unwrap();
+    let outcome = running.growth.ended().await.unwrap();
     let reason = match outcome.ending.reason {
         Reason::StopTone => "stopToneDetected",
         Reason::InitialSilence => "initialSilenceTimeout",

@@ -44,8 +44,7 @@ fn ask(begin: Begin, stop_tones: &[&str]) -> Ask {
 }
 
 async fn outcome(mut running: Running) -> Outcome {
-    let growth = running.growth.wait_for(|growth| growth.outcome().is_some()).await.unwrap();
-    (**growth.outcome().unwrap()).clone()
+    (*running.growth.ended().await.unwrap()).clone()
 }
 
 async fn record(wav: &Path, pace: Pace, folder: &Path, rate: Option<u32>, stop_tones: &[&str]) -> (Outcome, PathBuf) {
@@ -127,7 +126,9 @@ async fn a_cancel_ends_a_recording_and_keeps_what_was_recorded() {
     let line = line(&wav, Pace::Real, folder.path(), None);
     let mut running = line.record(ask(Begin::Now, &["#"])).unwrap();
     let key = running.key;
-    running.growth.wait_for(|growth| growth.committed_frames > 1_600).await.unwrap();
+    while running.growth.now().committed_frames <= 1_600 {
+        running.growth.more().await.unwrap();
+    }
     line.cancel(key);
     let outcome = outcome(running).await;
     assert_eq!(outcome.ending.reason, Reason::Canceled);
