@@ -1,12 +1,14 @@
 //! The file of one recording, from `ID.wav.part` to `ID.wav`.
 //!
 //! Belongs here: the order of the steps on disk. Does not: which frames to write, and when (`writer`).
-//! hound appends the samples and keeps the sizes of the header; past the sizes that it can count they bypass it.
+//! hound appends the samples and keeps the sizes of the header, which a sync brings into the file; past the sizes that
+//! it can count they bypass it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hound::WavWriter;
 use sha2::{Digest, Sha256};
@@ -35,7 +37,7 @@ pub(super) struct SampleFile {
 
 /// The way the samples take.
 enum Samples {
-    Hound(Box<WavWriter<Batch>>),
+    Hound { writer: Box<WavWriter<Batch>>, batch: Batch },
     /// Past hound's 32-bit counters; also while nothing may be written any more.
     Direct,
 }
@@ -51,9 +53,9 @@ impl SampleFile {
     /// Goes on behind the header of a file that holds no samples.
     fn append_to(mut file: File, path: &Path, spec: Spec) -> io::Result<SampleFile> {
         file.rewind()?;
-        let batch = Batch { file: file.try_clone()?, bytes: Vec::new() };
-        let writer = WavWriter::new_append(batch).map_err(io_error)?;
-        let samples = Samples::Hound(Box::new(writer));
+        let batch = Batch(Arc::new(Mutex::new(Collected { file: file.try_clone()?, bytes: Vec::new() })));
+        let writer = Box::new(WavWriter::new_append(batch.clone()).map_err(io_error)?);
+        let samples = Samples::Hound { writer, batch };
         Ok(SampleFile { spec, path: path.to_owned(), file, samples, frames: 0, name_synced: false })
     }
 
@@ -67,8 +69,7 @@ impl SampleFile {
         self.frames
     }
 
-    /// Appends whole frames and says their number in the header: whoever opens the file now can play them.
-    /// After an error the file has to be finished.
+    /// Appends whole frames. After an error the file has to be finished.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let held = self.frames * self.spec.frame_bytes();
         let frames = self.frames + bytes.len() as u64 / self.spec.frame_bytes();
@@ -76,21 +77,23 @@ impl SampleFile {
             self.samples = Samples::Direct;
         }
         match &mut self.samples {
-            Samples::Hound(writer) => {
+            Samples::Hound { writer, batch } => {
                 through_hound(writer, self.spec.format, bytes).map_err(io_error)?;
-                writer.flush().map_err(io_error)?;
+                batch.collected().hand_on()?;
             }
-            Samples::Direct => {
-                self.file.write_all_at(bytes, header::len(self.spec) as u64 + held)?;
-                header::set_length(&self.file, self.spec, frames)?;
-            }
+            Samples::Direct => self.file.write_all_at(bytes, header::len(self.spec) as u64 + held)?,
         }
         self.frames = frames;
         Ok(())
     }
 
-    /// Everything appended so far survives a power cut after this; the first time the file's name, too.
+    /// Says the number of frames in the header: whoever opens the file then can play them. Everything appended so far
+    /// survives a power cut after this; the first time the file's name, too.
     pub fn sync(&mut self) -> io::Result<()> {
+        match &mut self.samples {
+            Samples::Hound { writer, .. } => writer.flush().map_err(io_error)?,
+            Samples::Direct => header::set_length(&self.file, self.spec, self.frames)?,
+        }
         self.file.sync_data()?;
         if !self.name_synced {
             sync_folder(&self.path)?;
@@ -199,13 +202,23 @@ fn io_error(error: hound::Error) -> io::Error {
 const LONG_BYTES: usize = 16 * 1024;
 
 /// Between hound and the file: collects what hound writes sample by sample and hands it on in one piece whenever hound
-/// goes elsewhere in the file, which it does at every `flush`. A `BufWriter` cannot be read from, as `new_append` needs.
-struct Batch {
+/// goes elsewhere in the file, or when it is asked to. Shared, since hound lends its writer to nobody, and with a lock that
+/// only one thread takes; a `BufWriter` cannot be read from, as `new_append` needs.
+#[derive(Clone)]
+struct Batch(Arc<Mutex<Collected>>);
+
+struct Collected {
     file: File,
     bytes: Vec<u8>,
 }
 
 impl Batch {
+    fn collected(&self) -> MutexGuard<'_, Collected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collected {
     fn hand_on(&mut self) -> io::Result<()> {
         // What could not be written is given up: the file is cut to its last good frame then.
         let result = self.file.write_all(&self.bytes);
@@ -216,28 +229,30 @@ impl Batch {
 
 impl Read for Batch {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.file.read(out)
+        self.collected().file.read(out)
     }
 }
 
 impl Write for Batch {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.is_empty() && bytes.len() >= LONG_BYTES {
-            return self.file.write(bytes);
+        let mut collected = self.collected();
+        if collected.bytes.is_empty() && bytes.len() >= LONG_BYTES {
+            return collected.file.write(bytes);
         }
-        self.bytes.extend_from_slice(bytes);
+        collected.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.hand_on()
+        self.collected().hand_on()
     }
 }
 
 impl Seek for Batch {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.hand_on()?;
-        self.file.seek(to)
+        let mut collected = self.collected();
+        collected.hand_on()?;
+        collected.file.seek(to)
     }
 }
 

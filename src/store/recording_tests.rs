@@ -102,22 +102,26 @@ fn what_was_captured_is_in_the_file_bit_for_bit_in_every_format() {
 }
 
 #[test]
-fn the_part_file_plays_at_every_moment_and_holds_nothing_beyond_the_horizon() {
+fn the_part_file_plays_at_every_moment_up_to_the_last_sync_and_holds_nothing_beyond_the_horizon() {
     let (_folder, path) = folder();
-    let (ticket, growth) = ticket(&path, spec(8_000, 1, SampleFormat::S24));
+    let (mut ticket, growth) = ticket(&path, spec(8_000, 1, SampleFormat::S24));
+    ticket.sync_every_frames = 300;
     let mut recording = Recording::open(ticket, 0);
     let all = samples(8_000);
+    let mut synced = 0;
     for (n, block) in all.chunks(100).enumerate() {
         let horizon = (n as u64 * 100).saturating_sub(250);
         recording.audio(n as u64 * 100, horizon, block);
         recording.flush();
         assert_eq!(growth.now().committed_frames, horizon);
-        assert_eq!(u64::from(hound::WavReader::open(part_of(&path)).unwrap().duration()), horizon);
-        assert!(read(&part_of(&path)) == all[..horizon as usize]);
+        synced = if horizon - synced >= 300 { horizon } else { synced };
+        assert_eq!(u64::from(hound::WavReader::open(part_of(&path)).unwrap().duration()), synced);
+        let read = read(&part_of(&path));
+        assert!(read.len() as u64 >= synced && all[..horizon as usize].starts_with(&read));
     }
-    // sox reads the length off the header, so that what it plays is what was flushed last.
+    // sox reads the length off the header, so that what it plays is what was synced last.
     match Command::new("sox").args(["-t", "wav"]).arg(part_of(&path)).args(["-t", "raw", "-"]).output() {
-        Ok(played) => assert_eq!(played.stdout.len(), 7_650 * 3),
+        Ok(played) => assert_eq!(played.stdout.len() as u64, synced * 3),
         Err(_) => eprintln!("not tested: sox is not here"),
     }
     recording.end(ending(Reason::MaxSilence, 7_777));
