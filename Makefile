@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all test-rt bench lint doc fixtures
+.PHONY: help build demo test test-all test-rt bench bench-detect lint doc fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -35,6 +35,10 @@ test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeS
 bench: ## measures
 	@$(NEED) $(BUILD_NEEDS)
 	cargo bench
+
+bench-detect: ## scores the detectors beside others; SEEDS="7 8" for other audio
+	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng
+	cargo bench --no-default-features --bench detector -- $(SEEDS)
 
 lint: ## format, lints, documentation, licences
 	@$(NEED) $(BUILD_NEEDS) python3:python3-venv

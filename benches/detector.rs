@@ -1,25 +1,23 @@
-//! Scores the detectors on audio with known contents, beside spandsp and `goertzel-filter`, and times them.
+//! Scores the detectors on audio with known contents, beside the references, and times them.
 //!
-//! `cargo bench --no-default-features --bench detector`; seeds: `-- 7 8 9`.
+//! `make bench-detect`, or `cargo bench --no-default-features --bench detector`; seeds: `-- 7 8 9`.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
-#![allow(clippy::needless_range_loop, reason = "an index is a time here")]
-#![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")]
 
-#[path = "reference/classes.rs"]
-mod classes;
-#[path = "../tests/it/corpus.rs"]
 mod corpus;
-#[path = "reference/mod.rs"]
 mod reference;
-#[path = "reference/speech.rs"]
-mod speech;
+mod score;
 
-use classes::{Case, Heard};
+use corpus::{Case, Press, talkoff, tones, ways};
+use score::{Heard, Table, report};
 use std::time::Instant;
 use tonearm::dsp::dtmf::{Dtmf, DtmfConfig, DtmfEvent};
 use tonearm::dsp::silence::{Silence, SilenceConfig};
 use tonearm::units::Rate;
+
+/// Presses a class and seed, and seconds of each kind without a key.
+const COUNT: usize = 320;
+const SECONDS: f64 = 240.0;
 
 fn ours(audio: &[f32], hz: u32, feed_ms: f64) -> Vec<Heard> {
     let rate = Rate::new(hz).expect("a rate");
@@ -45,61 +43,49 @@ fn ours(audio: &[f32], hz: u32, feed_ms: f64) -> Vec<Heard> {
     heard
 }
 
+type Detector = Box<dyn Fn(&[f32]) -> Vec<Heard>>;
+
 fn main() {
     let mut seeds: Vec<u64> = std::env::args().skip(1).filter_map(|seed| seed.parse().ok()).collect();
     if seeds.is_empty() {
         seeds = vec![101, 102];
     }
-    let hits = |hz: u32, detect: &mut dyn FnMut(&Case) -> Vec<Heard>| {
-        let mut table = classes::Table::default();
-        for &seed in &seeds {
-            for case in classes::all(f64::from(hz), seed) {
-                let heard = detect(&case);
-                table.score(&case, &heard);
-            }
-        }
-        table
-    };
+    let mut detectors: Vec<(String, u32, Detector)> = Vec::new();
     for hz in [8_000, 16_000, 44_100, 48_000] {
-        println!("\nours at {hz} Hz, feed 10 ms");
-        hits(hz, &mut |case| ours(&case.audio, hz, 10.0)).print();
+        detectors.push((format!("ours, {hz} Hz"), hz, Box::new(move |audio| ours(audio, hz, 10.0))));
     }
-    println!("\ngoertzel-filter, 205-sample blocks, 8 kHz");
-    hits(8_000, &mut |case| reference::goertzel(&case.audio)).print();
     match reference::spandsp() {
         Some(command) => {
-            println!("\nspandsp, 8 kHz, feed 10 ms");
-            hits(8_000, &mut |case| command.run(&case.audio, 80).0).print();
+            detectors.push(("spandsp".to_owned(), 8_000, Box::new(move |audio| command.run(audio, 80).0)));
         }
-        None => println!("\nspandsp is not here (libspandsp-dev and cc): skipped"),
+        None => println!("spandsp is not here (libspandsp-dev and cc): skipped"),
     }
+    if reference::has_multimon() {
+        detectors.push(("multimon-ng".to_owned(), 8_000, Box::new(reference::multimon)));
+    } else {
+        println!("multimon-ng is not here: skipped");
+    }
+    detectors.push(("goertzel-filter".to_owned(), 8_000, Box::new(reference::goertzel)));
 
-    println!("\nonset to decision, ms: p50 p95 p99 max");
-    for hz in [8_000, 48_000] {
-        for feed in [1.0, 5.0, 10.0, 20.0] {
-            let mut delays = Vec::new();
-            for &seed in &seeds {
-                for case in classes::plain(f64::from(hz), seed) {
-                    let heard = ours(&case.audio, hz, feed);
-                    classes::delays(&case, &heard, &mut delays);
+    let mut tables: Vec<(String, Table)> =
+        detectors.iter().map(|(name, ..)| (name.clone(), Table::default())).collect();
+    for hz in [8_000, 16_000, 44_100, 48_000] {
+        for &seed in &seeds {
+            for case in cases(f64::from(hz), seed) {
+                for ((_, rate, detect), (_, table)) in detectors.iter().zip(&mut tables) {
+                    if *rate == hz {
+                        table.score(&case, &detect(&case.audio));
+                    }
                 }
             }
-            delays.sort_by(f64::total_cmp);
-            let at = |share: f64| 1e3 * delays[((delays.len() - 1) as f64 * share) as usize];
-            println!(
-                "  {hz:>6} Hz, feed {feed:>4} ms {:6.1} {:6.1} {:6.1} {:6.1}",
-                at(0.5),
-                at(0.95),
-                at(0.99),
-                at(1.0)
-            );
         }
     }
-
-    println!("\nend of speech, hang time 2 s");
-    for hz in [8_000, 48_000] {
-        speech::score(hz, &seeds);
+    for (name, table) in &tables {
+        println!("\n{name}, feed 10 ms");
+        table.print();
     }
+    println!("\nKeys: feed 10 ms, seeds {seeds:?}");
+    report::print(&report::keys(&tables));
 
     println!(
         "\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices"
@@ -108,9 +94,14 @@ fn main() {
         speed(hz);
     }
     if let Some(command) = reference::spandsp() {
-        let case = classes::plain(8_000.0, seeds[0]).remove(0);
+        let case = tones::plain(8_000.0, seeds[0], 20);
         println!("  spandsp at 8000 Hz {:.2}", command.run(&case.audio, 20).1);
     }
+}
+
+fn cases(hz: f64, seed: u64) -> impl Iterator<Item = Case> {
+    let limits = tones::all(hz, seed, COUNT).into_iter();
+    limits.chain(ways::all(hz, seed, COUNT)).chain(talkoff::all(hz, seed, SECONDS))
 }
 
 fn speed(hz: u32) {
@@ -120,14 +111,14 @@ fn speed(hz: u32) {
     for kind in 0..4 {
         let mut audio = vec![0.0; hz as usize * 20];
         match kind {
-            0 => corpus::noise(&mut audio, f64::from(hz), -30.0, &mut rng),
+            0 => corpus::white(&mut audio, f64::from(hz), -30.0, &mut rng),
             1 => (0..40).for_each(|n| {
-                let press = classes::press(n % 16, 0.5 * n as f64 + 0.1, 0.1);
+                let press = Press::new(n % 16, 0.5 * n as f64 + 0.1, 0.1);
                 corpus::press(&mut audio, f64::from(hz), &press, &mut rng);
             }),
             2 => {}
             _ => {
-                corpus::speech(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng);
+                corpus::speech::voice(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng);
             }
         }
         let time = |run: &mut dyn FnMut(&[f32])| {
