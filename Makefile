@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all test-rt bench bench-detect lint doc fixtures
+.PHONY: help build demo test test-all test-rt bench bench-detect bench-data lint doc fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -36,8 +36,14 @@ bench: ## measures
 	@$(NEED) $(BUILD_NEEDS)
 	cargo bench
 
-bench-detect: ## scores the detectors beside others; SEEDS="7 8" for other audio
-	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng
+bench-data: ## fetches voices and music from Debian packages for bench-detect, 20 h
+	@$(NEED) sox espeak-ng
+	@scripts/bench-data.sh
+
+bench-detect: ## scores the detectors beside others; SEEDS="7 8" for other audio; after bench-data on that too
+	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng python3:python3-venv
+	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
+	@target/venv/bin/python -c 'import webrtcvad' 2>/dev/null || target/venv/bin/pip install -q webrtcvad-wheels==2.0.14.post1
 	cargo bench --no-default-features --bench detector -- $(SEEDS)
 
 lint: ## format, lints, documentation, licences

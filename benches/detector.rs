@@ -8,8 +8,9 @@ mod corpus;
 mod reference;
 mod score;
 
-use corpus::{Case, Press, talkoff, tones, ways};
-use score::{Heard, Table, report};
+use corpus::{Press, talkoff, tones, ways};
+use score::page::{self, Page};
+use score::{Heard, Table, data, latency, report, silence};
 use std::time::Instant;
 use tonearm::dsp::dtmf::{Dtmf, DtmfConfig, DtmfEvent};
 use tonearm::dsp::silence::{Silence, SilenceConfig};
@@ -43,65 +44,141 @@ fn ours(audio: &[f32], hz: u32, feed_ms: f64) -> Vec<Heard> {
     heard
 }
 
-type Detector = Box<dyn Fn(&[f32]) -> Vec<Heard>>;
+/// Its name, the rate that it hears at, and how it hears audio that is fed to it in blocks of some ms.
+type Detector = (String, u32, Box<dyn Fn(&[f32], f64) -> Vec<Heard>>);
+
+const RATES: [u32; 4] = [8_000, 16_000, 44_100, 48_000];
+
+fn detectors() -> Vec<Detector> {
+    let mut detectors: Vec<Detector> = Vec::new();
+    for hz in RATES {
+        detectors.push((format!("ours, {hz} Hz"), hz, Box::new(move |audio, feed_ms| ours(audio, hz, feed_ms))));
+    }
+    match reference::spandsp() {
+        Some(program) => detectors.push((
+            "spandsp".to_owned(),
+            8_000,
+            Box::new(move |audio, feed_ms| program.run(audio, (8.0 * feed_ms) as usize).0),
+        )),
+        None => println!("spandsp is not here (libspandsp-dev and cc): skipped"),
+    }
+    if reference::has_multimon() {
+        detectors.push(("multimon-ng".to_owned(), 8_000, Box::new(|audio, _| reference::multimon(audio))));
+    } else {
+        println!("multimon-ng is not here: skipped");
+    }
+    detectors.push(("goertzel-filter".to_owned(), 8_000, Box::new(|audio, _| reference::goertzel(audio))));
+    detectors
+}
+
+/// Prints a table and puts it on the page.
+fn show(page: &mut Page, title: &str, lines: &[Vec<String>]) {
+    println!("\n{title}");
+    report::print(lines);
+    page.heading(title);
+    page.table(lines);
+}
 
 fn main() {
     let mut seeds: Vec<u64> = std::env::args().skip(1).filter_map(|seed| seed.parse().ok()).collect();
     if seeds.is_empty() {
         seeds = vec![101, 102];
     }
-    let mut detectors: Vec<(String, u32, Detector)> = Vec::new();
-    for hz in [8_000, 16_000, 44_100, 48_000] {
-        detectors.push((format!("ours, {hz} Hz"), hz, Box::new(move |audio| ours(audio, hz, 10.0))));
-    }
-    match reference::spandsp() {
-        Some(command) => {
-            detectors.push(("spandsp".to_owned(), 8_000, Box::new(move |audio| command.run(audio, 80).0)));
-        }
-        None => println!("spandsp is not here (libspandsp-dev and cc): skipped"),
-    }
-    if reference::has_multimon() {
-        detectors.push(("multimon-ng".to_owned(), 8_000, Box::new(reference::multimon)));
-    } else {
-        println!("multimon-ng is not here: skipped");
-    }
-    detectors.push(("goertzel-filter".to_owned(), 8_000, Box::new(reference::goertzel)));
+    let detectors = detectors();
+    let mut page = Page::default();
 
-    let mut tables: Vec<(String, Table)> =
-        detectors.iter().map(|(name, ..)| (name.clone(), Table::default())).collect();
-    for hz in [8_000, 16_000, 44_100, 48_000] {
-        for &seed in &seeds {
-            for case in cases(f64::from(hz), seed) {
+    let tables = keys(&detectors, &seeds);
+    for (name, table) in &tables {
+        println!("\n{name}, feed 10 ms");
+        table.print();
+    }
+    show(&mut page, &format!("Keys: feed 10 ms, seeds {seeds:?}"), &report::keys(&tables));
+
+    let plain: Vec<latency::Fed> = detectors
+        .iter()
+        .filter(|(_, hz, _)| [8_000, 48_000].contains(hz))
+        .map(|(name, hz, detect)| (name.as_str(), *hz, &**detect))
+        .collect();
+    let (lines, heard) = data::score(&plain);
+    show(&mut page, "Voices and music in which no key is pressed (make bench-data)", &lines);
+    heard.iter().filter(|line| line.starts_with("ours")).take(20).for_each(|line| println!("  {line}"));
+
+    let timed: Vec<_> = plain.iter().filter(|(name, ..)| *name != "multimon-ng").copied().collect();
+    let delays = latency::measure(&timed, &seeds);
+    show(&mut page, "Onset to decision", &latency::table(&delays));
+
+    let scores = silence::measure(&seeds, 20);
+    show(&mut page, "End of speech: hang time 2 s", &silence::table(&scores));
+
+    plots(&mut page, &tables, &delays, &scores);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench-detect/index.html");
+    std::fs::create_dir_all(std::path::Path::new(path).parent().expect("a folder")).expect("target is writable");
+    std::fs::write(path, page.html("tonearm: detectors")).expect("target is writable");
+    println!("\nplots: {path}");
+
+    println!(
+        "\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices"
+    );
+    RATES.into_iter().for_each(speed);
+    if let Some(program) = reference::spandsp() {
+        let case = tones::plain(8_000.0, seeds[0], 20, None);
+        println!("  spandsp at 8000 Hz {:.2}", program.run(&case.audio, 20).1);
+    }
+}
+
+/// Every detector's score on every class of its rate.
+fn keys(detectors: &[Detector], seeds: &[u64]) -> Vec<(String, Table)> {
+    let mut tables: Vec<_> = detectors.iter().map(|(name, ..)| (name.clone(), Table::default())).collect();
+    for hz in RATES {
+        for &seed in seeds {
+            let rate = f64::from(hz);
+            let cases = tones::all(rate, seed, COUNT).into_iter().chain(ways::all(rate, seed, COUNT));
+            for case in cases.chain(talkoff::all(rate, seed, SECONDS)) {
                 for ((_, rate, detect), (_, table)) in detectors.iter().zip(&mut tables) {
                     if *rate == hz {
-                        table.score(&case, &detect(&case.audio));
+                        table.score(&case, &detect(&case.audio, 10.0));
                     }
                 }
             }
         }
     }
-    for (name, table) in &tables {
-        println!("\n{name}, feed 10 ms");
-        table.print();
-    }
-    println!("\nKeys: feed 10 ms, seeds {seeds:?}");
-    report::print(&report::keys(&tables));
-
-    println!(
-        "\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices"
-    );
-    for hz in [8_000, 16_000, 44_100, 48_000] {
-        speed(hz);
-    }
-    if let Some(command) = reference::spandsp() {
-        let case = tones::plain(8_000.0, seeds[0], 20);
-        println!("  spandsp at 8000 Hz {:.2}", command.run(&case.audio, 20).1);
-    }
+    tables
 }
 
-fn cases(hz: f64, seed: u64) -> impl Iterator<Item = Case> {
-    let limits = tones::all(hz, seed, COUNT).into_iter();
-    limits.chain(ways::all(hz, seed, COUNT)).chain(talkoff::all(hz, seed, SECONDS))
+fn plots(page: &mut Page, tables: &[(String, Table)], delays: &[latency::Delays], scores: &[silence::Score]) {
+    page.heading("Reported, %, over each condition");
+    for row in tables[0].1.rows.iter().filter(|row| !row.axis.is_empty()) {
+        let series: Vec<page::Series> = tables
+            .iter()
+            .filter_map(|(name, table)| Some((name.clone(), table.rows.iter().find(|other| other.class == row.class)?)))
+            .map(|(name, row)| (name, score::binned(&row.points, 24)))
+            .collect();
+        page.plot(row.class, row.axis, None, &series);
+    }
+    page.heading("Onset to decision, % within so many ms");
+    for one in delays.iter().filter(|one| one.detector == delays[0].detector) {
+        let same = delays.iter().filter(|other| other.condition == one.condition && other.feed_ms == one.feed_ms);
+        let series: Vec<page::Series> = same
+            .map(|other| (other.detector.clone(), page::distribution(other.ms.iter().map(|ms| ms.1).collect())))
+            .collect();
+        page.plot(&format!("{}, feed {} ms", one.condition, one.feed_ms), "ms", Some((20.0, 80.0)), &series);
+    }
+    page.heading("End of speech, % of all cases stopped right, up to so many ms of error");
+    type Values = fn(&silence::Outcome) -> &Vec<f64>;
+    let kinds: [(&str, Values); 2] =
+        [("last voice − true end", |all| &all.errors), ("decision − 2 s − true end", |all| &all.decisions)];
+    for (title, values) in kinds {
+        let series: Vec<page::Series> = scores
+            .iter()
+            .map(|score| {
+                let all = score.all();
+                let share = values(&all).len() as f64 / all.cases as f64;
+                let curve = page::distribution(values(&all).clone());
+                (score.name.clone(), curve.into_iter().map(|(x, y)| (x, y * share)).collect())
+            })
+            .collect();
+        page.plot(title, "ms", Some((-500.0, 1_000.0)), &series);
+    }
 }
 
 fn speed(hz: u32) {

@@ -1,29 +1,74 @@
-//! Audio without any key in it. Whatever is reported there is wrong.
+//! Audio without any key in it: whatever is reported there is wrong, but for the class that is called free.
 
-use super::{Case, FULL_SCALE_DBM0, Rng, codecs, glide, pink, quantise, ratio, resampled, speech, street, ways, white};
+use super::{
+    Case, FULL_SCALE_DBM0, HIGH, LOW, Rng, codecs, glide, pink, quantise, ratio, resampled, speech, street, tones,
+    ways, white,
+};
 
 /// Whether a class is of the near misses: steady tones, and what sounds like them.
 pub fn near_miss(class: &str) -> bool {
     ["chords", "glides", "sung vowels", "call progress"].iter().any(|name| class.ends_with(name))
 }
 
-/// Adds notes of a tempered scale, alone and in chords, each with harmonics that fall by 6 to 18 dB.
+/// Whether steady partials (Hz, dBm0) are a key by all limits: then it must be reported, and is no talk-off.
+fn is_key(partials: &[(f64, f64)]) -> bool {
+    let power = |dbm0: f64| 10f64.powf(dbm0 / 10.0);
+    let all: f64 = partials.iter().map(|p| power(p.1)).sum();
+    let near = |tone: f64| {
+        let within = partials.iter().filter(|p| 100.0 * (p.0 / tone - 1.0).abs() <= tones::limit(tone));
+        within.map(|p| power(p.1)).sum::<f64>()
+    };
+    let (rows, columns) = (LOW.map(near), HIGH.map(near));
+    rows.into_iter().any(|row| {
+        columns.into_iter().any(|column| {
+            let twist = 10.0 * (column / row).log10();
+            (-8.0..=4.0).contains(&twist) && row + column >= power(15.0) * (all - row - column)
+        })
+    })
+}
+
+/// Adds notes of a tempered scale in chords, each note with harmonics that fall by 6 to 18 dB.
 fn notes(audio: &mut [f32], hz: f64, most: usize, rng: &mut Rng) {
     let (seconds, mut at) = (audio.len() as f64 / hz, 0.0);
     while at < seconds {
         let (together, length) = (2 + rng.below(most - 1), rng.range(0.1, 0.6));
+        let mut partials = Vec::new();
         for _ in 0..together {
             let base = 110.0 * 2f64.powf(rng.below(48) as f64 / 12.0);
             let (fall, level) = (rng.range(6.0, 18.0), rng.range(-25.0, -10.0));
-            for harmonic in 1..5 {
-                let tone = base * f64::from(harmonic);
-                if tone < 3_600.0 {
-                    glide(audio, hz, at, length, level - fall * f64::from(harmonic - 1), |_| tone);
-                }
-            }
+            let harmonics = (1..5).map(f64::from).map(|n| (base * n, level - fall * (n - 1.0)));
+            partials.extend(harmonics.filter(|partial| partial.0 < 3_600.0));
         }
-        at += length;
+        if !is_key(&partials) {
+            partials.iter().for_each(|&(tone, level)| glide(audio, hz, at, length, level, |_| tone));
+            at += length;
+        }
     }
+}
+
+/// For how many ms two glides, straight from `.0` to `.1` Hz in `length`, lie within 3.5 % of a pair.
+fn held_ms(glides: [(f64, f64); 2], length: f64) -> usize {
+    let near = |tones: [f64; 4], hz: f64| tones.into_iter().any(|tone| (hz / tone - 1.0).abs() < 0.035);
+    let steps = (1e3 * length) as usize;
+    let pair = |step: &usize| {
+        let [a, b] = glides.map(|(from, to)| from + (to - from) * *step as f64 / steps as f64);
+        near(LOW, a.min(b)) && near(HIGH, a.max(b))
+    };
+    (0..steps).filter(pair).count()
+}
+
+/// Pairs of glides. Those that stay near a pair for more than 23 ms are `slow`: nothing is asked about them.
+fn glides(hz: f64, seconds: f64, slow: bool, rng: &mut Rng) -> Vec<f32> {
+    let (mut audio, mut at) = (vec![0.0; (seconds * hz) as usize], 0.0);
+    while at < seconds {
+        let length = rng.range(0.2, 1.0);
+        let both = [0, 1].map(|_| (rng.range(500.0, 1_800.0), rng.range(500.0, 1_800.0)));
+        if (held_ms(both, length) > 23) == slow {
+            both.iter().for_each(|(from, to)| glide(&mut audio, hz, at, length, -12.0, |s| from + (to - from) * s));
+            at += length;
+        }
+    }
+    audio
 }
 
 /// Adds music at a mean power: a melody with chords, a bass, and drums (noise that fades).
@@ -93,17 +138,8 @@ pub fn all(hz: f64, seed: u64, seconds: f64) -> Vec<Case> {
     let mut audio = vec![0.0; frames];
     notes(&mut audio, hz, 4, rng);
     empty("no key: chords", audio);
-    let mut audio = vec![0.0; frames];
-    let mut at = 0.0;
-    while at < seconds {
-        let length = rng.range(0.2, 1.0);
-        for _ in 0..2 {
-            let (from, to) = (rng.range(500.0, 1_800.0), rng.range(500.0, 1_800.0));
-            glide(&mut audio, hz, at, length, -12.0, |share| from + (to - from) * share);
-        }
-        at += length;
-    }
-    empty("no key: glides", audio);
+    empty("no key: glides", glides(hz, seconds, false, rng));
+    empty("free: glides that stay near a pair", glides(hz, seconds, true, rng));
     let mut audio = vec![0.0; frames];
     speech::song(&mut audio, hz, -12.0 - FULL_SCALE_DBM0, rng);
     empty("no key: sung vowels", audio);

@@ -56,7 +56,7 @@ fn sweep(index: usize, edges: &[f64], range: (f64, f64), rng: &mut Rng) -> f64 {
 }
 
 /// 1.5 % and 2 Hz of `hz`, in percent.
-fn limit(hz: f64) -> f64 {
+pub fn limit(hz: f64) -> f64 {
     1.5 + 200.0 / hz
 }
 
@@ -65,21 +65,25 @@ fn off(press: &mut Press, share: f64, hz: f64, rng: &mut Rng) {
     press.high_off = rng.sign() * (share + hz / HIGH[press.key % 4]);
 }
 
-/// Clean presses of every key at many levels: what latency is measured on. `count` times over the keypad.
-pub fn plain(hz: f64, seed: u64, count: usize) -> Case {
+/// Presses of every key, `count` times over the keypad: what latency is measured on. At many levels over a quiet line,
+/// or `snr` dB over white noise.
+pub fn plain(hz: f64, seed: u64, count: usize, snr: Option<f64>) -> Case {
     let mut rng = Rng::new(seed ^ 77);
     let alter: Alter = &mut |_, p, rng| {
         p.at = p.key as f64;
-        p.low_dbm0 = rng.range(-30.0, -3.0);
-        p.high_dbm0 = p.low_dbm0 + rng.range(-6.0, 3.0);
+        if snr.is_none() {
+            p.low_dbm0 = rng.range(-30.0, -3.0);
+            p.high_dbm0 = p.low_dbm0 + rng.range(-6.0, 3.0);
+        }
     };
-    let spoil: Spoil = &mut |audio, _, rng| white(audio, hz, -60.0, rng);
+    // Both tones together are 3 dB above one, at −10 dBm0.
+    let spoil: Spoil = &mut |audio, _, rng| white(audio, hz, snr.map_or(-60.0, |snr| -7.0 - snr), rng);
     row(("decode", "key"), hz, 16 * count, &mut rng, alter, spoil)
 }
 
 /// Every class of limits, with about `count` presses each.
 pub fn all(hz: f64, seed: u64, count: usize) -> Vec<Case> {
-    let mut cases = vec![plain(hz, seed, count.div_ceil(16))];
+    let mut cases = vec![plain(hz, seed, count.div_ceil(16), None)];
     let mut rng = Rng::new(seed);
     let rng = &mut rng;
 

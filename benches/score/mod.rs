@@ -1,6 +1,10 @@
 //! How detectors are scored: their reports against the presses of a case.
 
+pub mod data;
+pub mod latency;
+pub mod page;
 pub mod report;
+pub mod silence;
 
 use crate::corpus::{Case, Rule};
 use std::collections::BTreeMap;
@@ -51,8 +55,8 @@ pub struct Row {
     /// Reports that belong to no press: doubles, other keys, none at all.
     pub extra: usize,
     pub seconds: f64,
-    /// By condition: what must be reported or refused, and what is free.
-    pub points: Vec<(f64, bool, Rule)>,
+    /// Each press's condition, and whether it was reported.
+    pub points: Vec<(f64, bool)>,
     /// The worst errors of onset (early, late) and end.
     pub early: f64,
     pub late: f64,
@@ -114,10 +118,10 @@ fn align(case: &Case, heard: &[Heard]) -> Vec<Option<usize>> {
     (0..presses.len()).map(&mut find).collect()
 }
 
-/// How long after its onset each press was reported that had to be, in seconds.
-pub fn delays(case: &Case, heard: &[Heard]) -> Vec<f64> {
+/// The key and how long after its onset it was reported, in seconds.
+pub fn delays(case: &Case, heard: &[Heard]) -> Vec<(usize, f64)> {
     let pairs = case.presses.iter().zip(pair(case, heard));
-    pairs.filter_map(|(press, found)| Some(heard[found?].decided - press.onset)).collect()
+    pairs.filter_map(|(press, found)| Some((press.key, heard[found?].decided - press.onset))).collect()
 }
 
 impl Table {
@@ -137,7 +141,7 @@ impl Table {
                 Rule::Refuse => row.refuse.add(hit),
                 Rule::Free => row.free.add(hit),
             }
-            row.points.push((press.at, hit, press.rule));
+            row.points.push((press.at, hit));
             if let (Some(n), Rule::Report) = (found, press.rule) {
                 row.late = row.late.max(heard[n].onset - press.onset);
                 row.early = row.early.max(press.onset - heard[n].onset);
@@ -176,15 +180,15 @@ impl Table {
     }
 }
 
-/// Values grouped into at most `most` bins: the middle of each, and what is in it.
-pub fn binned(points: &[(f64, bool, Rule)], most: usize) -> Vec<(f64, Count)> {
+/// Percent reported over the condition, in at most `most` groups, each at its mean.
+pub fn binned(points: &[(f64, bool)], most: usize) -> Vec<(f64, f64)> {
     let (low, high) = points.iter().fold((f64::MAX, f64::MIN), |(low, high), p| (low.min(p.0), high.max(p.0)));
     let width = ((high - low) / most as f64).max(1e-9);
-    let mut bins: BTreeMap<i64, (f64, Count)> = BTreeMap::new();
-    for &(at, hit, _) in points {
-        let bin = bins.entry((((at - low) / width) as i64).min(most as i64 - 1)).or_default();
+    let mut bins: BTreeMap<usize, (f64, Count)> = BTreeMap::new();
+    for &(at, hit) in points {
+        let bin = bins.entry((((at - low) / width) as usize).min(most - 1)).or_default();
         bin.0 += at;
         bin.1.add(hit);
     }
-    bins.into_values().map(|(sum, count)| (sum / count.of as f64, count)).collect()
+    bins.into_values().map(|(sum, count)| (sum / count.of as f64, count.percent())).collect()
 }
