@@ -10,39 +10,15 @@ mod score;
 
 use corpus::{Press, talkoff, tones, ways};
 use score::page::{self, Page};
-use score::{Heard, Table, data, latency, report, silence};
+use score::{Heard, Table, data, latency, ours, report, silence};
 use std::time::Instant;
-use tonearm::dsp::dtmf::{Dtmf, DtmfConfig, DtmfEvent};
+use tonearm::dsp::dtmf::{Dtmf, DtmfConfig};
 use tonearm::dsp::silence::{Silence, SilenceConfig};
 use tonearm::units::Rate;
 
 /// Presses a class and seed, and seconds of each kind without a key.
 const COUNT: usize = 320;
 const SECONDS: f64 = 240.0;
-
-fn ours(audio: &[f32], hz: u32, feed_ms: f64) -> Vec<Heard> {
-    let rate = Rate::new(hz).expect("a rate");
-    let mut dtmf = Dtmf::new(rate, &DtmfConfig::default());
-    let mut heard: Vec<Heard> = Vec::new();
-    let mut fed = 0;
-    for block in audio.chunks((f64::from(hz) * feed_ms / 1_000.0) as usize) {
-        fed += block.len() as u64;
-        dtmf.feed(block, |event| match event {
-            DtmfEvent::Pressed(tone) => heard.push(Heard {
-                key: tone.key.char(),
-                onset: rate.seconds(tone.onset_frame),
-                decided: rate.seconds(fed),
-                end: f64::NAN,
-            }),
-            DtmfEvent::Released { end_frame, .. } => {
-                if let Some(last) = heard.last_mut() {
-                    last.end = rate.seconds(end_frame);
-                }
-            }
-        });
-    }
-    heard
-}
 
 /// Its name, the rate that it hears at, and how it hears audio that is fed to it in blocks of some ms.
 type Detector = (String, u32, Box<dyn Fn(&[f32], f64) -> Vec<Heard>>);
@@ -52,7 +28,7 @@ const RATES: [u32; 4] = [8_000, 16_000, 44_100, 48_000];
 fn detectors() -> Vec<Detector> {
     let mut detectors: Vec<Detector> = Vec::new();
     for hz in RATES {
-        detectors.push((format!("ours, {hz} Hz"), hz, Box::new(move |audio, feed_ms| ours(audio, hz, feed_ms))));
+        detectors.push((format!("ours, {hz} Hz"), hz, Box::new(move |audio, feed_ms| ours::keys(audio, hz, feed_ms))));
     }
     match reference::spandsp() {
         Some(program) => detectors.push((
@@ -91,6 +67,9 @@ fn main() {
     for (name, table) in &tables {
         println!("\n{name}, feed 10 ms");
         table.print();
+        if name.starts_with("ours") {
+            table.wrong().iter().for_each(|line| println!("    {line}"));
+        }
     }
     show(&mut page, &format!("Keys: feed 10 ms, seeds {seeds:?}"), &report::keys(&tables));
 
@@ -107,7 +86,13 @@ fn main() {
     let delays = latency::measure(&timed, &seeds);
     show(&mut page, "Onset to decision", &latency::table(&delays));
 
-    let scores = silence::measure(&seeds, 20);
+    let scores = silence::measure(&seeds, 20, |pieces| {
+        let voiced = reference::webrtc(pieces);
+        if voiced.is_none() {
+            println!("WebRTC's detector is not here (`make bench-detect` fetches it): skipped");
+        }
+        voiced
+    });
     show(&mut page, "End of speech: hang time 2 s", &silence::table(&scores));
 
     plots(&mut page, &tables, &delays, &scores);

@@ -91,6 +91,9 @@ pub fn judge(audio: &[f32], hz: f64, presses: &mut [Press]) {
     }
 }
 
+/// There and back, at 8 kHz.
+type Codec = Box<dyn Fn(&mut [f32])>;
+
 /// Passes `audio` through what works on 16-bit samples at 8 kHz.
 fn telephone(audio: &mut Vec<f32>, hz: f64, codec: impl FnOnce(&mut [f32])) {
     let frames = audio.len();
@@ -141,7 +144,7 @@ pub fn all(hz: f64, seed: u64, count: usize) -> Vec<Case> {
         p.at = rng.range(-30.0, -3.0);
         (p.low_dbm0, p.high_dbm0) = (p.at, p.at + rng.range(-4.0, 2.0));
     };
-    let codecs: [(&'static str, Box<dyn Fn(&mut [f32])>); 4] = [
+    let codecs: [(&'static str, Codec); 4] = [
         ("codec, µ-law", Box::new(by_sample(codecs::mu_law))),
         ("codec, A-law", Box::new(by_sample(codecs::a_law))),
         (

@@ -116,10 +116,11 @@ pub fn goertzel(audio: &[f32]) -> Vec<Heard> {
 }
 
 /// What WebRTC's detector says of every 10 ms of each piece at 8 kHz, as a line of 1 and 0; `None` if it is not here.
-pub fn webrtc<'a>(pieces: impl Iterator<Item = &'a [f32]>) -> Option<Vec<String>> {
+pub fn webrtc(pieces: &[&[f32]]) -> Option<Vec<String>> {
     let here = env!("CARGO_MANIFEST_DIR");
     let mut command = Command::new(format!("{here}/target/venv/bin/python"));
-    let input = pieces.flat_map(|audio| [(audio.len() as u32).to_le_bytes().to_vec(), bytes(audio)].concat()).collect();
+    let input =
+        pieces.iter().flat_map(|audio| [(audio.len() as u32).to_le_bytes().to_vec(), bytes(audio)].concat()).collect();
     let text = pipe(command.arg(format!("{here}/benches/reference/webrtc_vad.py")), input).ok()?;
     Some(text.lines().map(str::to_owned).collect()).filter(|lines: &Vec<String>| !lines.is_empty())
 }

@@ -49,7 +49,7 @@ pub fn score(detectors: &[Fed]) -> (Vec<Vec<String>>, Vec<String>) {
     let mut lines = vec![vec!["false hits".to_owned(), "hours".to_owned()]];
     lines[0].extend(detectors.iter().map(|(name, ..)| (*name).to_owned()));
     let mut all = (0.0, vec![0; detectors.len()]);
-    for (_, (hours, hits)) in &origins {
+    for (hours, hits) in origins.values() {
         all.0 += hours;
         all.1.iter_mut().zip(hits).for_each(|(sum, hits)| *sum += hits);
     }

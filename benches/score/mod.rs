@@ -1,7 +1,10 @@
 //! How detectors are scored: their reports against the presses of a case.
 
+#![allow(dead_code, reason = "each user of this folder takes a part")]
+
 pub mod data;
 pub mod latency;
+pub mod ours;
 pub mod page;
 pub mod report;
 pub mod silence;
@@ -43,6 +46,14 @@ impl std::iter::Sum for Count {
     }
 }
 
+/// A press that was missed or should have been, at its condition; or a report too many and when it came.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Wrong {
+    Missed(char, f64),
+    Accepted(char, f64),
+    Extra(char, f64),
+}
+
 /// One class's score.
 #[derive(Default)]
 pub struct Row {
@@ -52,15 +63,22 @@ pub struct Row {
     pub report: Count,
     pub refuse: Count,
     pub free: Count,
-    /// Reports that belong to no press: doubles, other keys, none at all.
-    pub extra: usize,
     pub seconds: f64,
     /// Each press's condition, and whether it was reported.
     pub points: Vec<(f64, bool)>,
+    /// What it did wrong.
+    pub wrong: Vec<Wrong>,
     /// The worst errors of onset (early, late) and end.
     pub early: f64,
     pub late: f64,
     pub end: f64,
+}
+
+impl Row {
+    /// Reports that belong to no press: doubles, other keys, none at all.
+    pub fn extra(&self) -> usize {
+        self.wrong.iter().filter(|wrong| matches!(wrong, Wrong::Extra(..))).count()
+    }
 }
 
 /// A detector's score, class by class in order.
@@ -133,7 +151,8 @@ impl Table {
         let row = &mut self.rows[at];
         row.seconds += case.seconds();
         let pairs = pair(case, heard);
-        row.extra += heard.len() - pairs.iter().flatten().count();
+        let extra = (0..heard.len()).filter(|n| !pairs.contains(&Some(*n)));
+        row.wrong.extend(extra.map(|n| Wrong::Extra(heard[n].key, heard[n].decided)));
         for (press, found) in case.presses.iter().zip(pairs) {
             let hit = found.is_some();
             match press.rule {
@@ -142,6 +161,11 @@ impl Table {
                 Rule::Free => row.free.add(hit),
             }
             row.points.push((press.at, hit));
+            match (press.rule, hit) {
+                (Rule::Report, false) => row.wrong.push(Wrong::Missed(press.char(), press.at)),
+                (Rule::Refuse, true) => row.wrong.push(Wrong::Accepted(press.char(), press.at)),
+                _ => {}
+            }
             if let (Some(n), Rule::Report) = (found, press.rule) {
                 row.late = row.late.max(heard[n].onset - press.onset);
                 row.early = row.early.max(press.onset - heard[n].onset);
@@ -152,6 +176,13 @@ impl Table {
 
     pub fn sum<T: std::iter::Sum>(&self, of: impl Fn(&Row) -> T, which: impl Fn(&str) -> bool) -> T {
         self.rows.iter().filter(|row| which(row.class)).map(of).sum()
+    }
+
+    /// A line for each class in which something was wrong. Where nothing is asked, nothing is.
+    pub fn wrong(&self) -> Vec<String> {
+        let asked = |row: &&Row| row.report.of + row.refuse.of > 0 || row.class.starts_with("no key");
+        let rows = self.rows.iter().filter(asked).filter(|row| !row.wrong.is_empty());
+        rows.map(|row| format!("{}: {:.1?}", row.class, row.wrong)).collect()
     }
 
     pub fn print(&self) {
@@ -170,7 +201,7 @@ impl Table {
                 share(row.report, 2),
                 share(row.refuse, 1),
                 share(row.free, 0),
-                row.extra,
+                row.extra(),
                 row.seconds,
                 1e3 * row.early,
                 1e3 * row.late,

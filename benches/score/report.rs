@@ -14,7 +14,7 @@ fn reported(table: &Table, class: &'static str) -> Count {
 }
 
 fn extra(table: &Table, which: impl Fn(&str) -> bool) -> usize {
-    table.sum(|row| row.extra, which)
+    table.sum(|row| row.extra(), which)
 }
 
 /// "doubles" are only told where the audio holds nothing else to report.

@@ -1,11 +1,9 @@
 //! How well the end of speech is found, with a hang time of 2 s.
 
 use super::latency::percentiles;
+use super::ours;
+use crate::corpus::speech;
 use crate::corpus::speech::{BACKGROUNDS, Spoken};
-use crate::corpus::{resampled, speech};
-use crate::reference;
-use tonearm::dsp::silence::{Silence, SilenceConfig, SpeechEvent};
-use tonearm::units::Rate;
 
 const HANG_S: f64 = 2.0;
 
@@ -68,28 +66,6 @@ impl Score {
     }
 }
 
-fn ours(spoken: &Spoken, hz: u32) -> Stop {
-    let rate = Rate::new(hz).expect("a rate");
-    let audio = resampled(&spoken.audio, 8_000.0, f64::from(hz));
-    let mut silence = Silence::new(rate, &SilenceConfig::default());
-    let (mut voiced, mut fed) = (None, 0u64);
-    for block in audio.chunks(hz as usize / 100) {
-        fed += block.len() as u64;
-        silence.feed(block, |event| match event {
-            SpeechEvent::On { voiced_frame, .. } | SpeechEvent::Voiced { voiced_frame } => voiced = Some(voiced_frame),
-            SpeechEvent::Off => {}
-        });
-        // Noise from the first frame on may be speech until the floor knows better.
-        let last = voiced.map(|frame| rate.seconds(frame)).filter(|last| *last > spoken.before);
-        if let Some(last) = last
-            && rate.seconds(silence.settled_frame().min(fed)) > last + HANG_S
-        {
-            return Some((last, rate.seconds(fed)));
-        }
-    }
-    None
-}
-
 /// Stops by blocks that are voiced or not.
 fn by_blocks(spoken: &Spoken, block_s: f64, voiced: impl Iterator<Item = bool>) -> Stop {
     let mut last = None;
@@ -119,8 +95,8 @@ fn fixed(spoken: &Spoken) -> Stop {
     by_blocks(spoken, 0.02, spoken.audio.chunks_exact(160).map(|block| power(block) >= 0.5e-4))
 }
 
-/// Scores everybody on the same cases.
-pub fn measure(seeds: &[u64], count: u64) -> Vec<Score> {
+/// Scores everybody on the same cases, WebRTC's detector if `webrtc` knows it: a line of 1 and 0 a case, every 10 ms.
+pub fn measure(seeds: &[u64], count: u64, webrtc: impl Fn(&[&[f32]]) -> Option<Vec<String>>) -> Vec<Score> {
     let cases: Vec<Spoken> = seeds.iter().flat_map(|&seed| speech::spoken(seed, count)).collect();
     let score = |name: &str, stop: &mut dyn FnMut(usize, &Spoken) -> Stop| {
         let mut outcomes = vec![Outcome::default(); BACKGROUNDS.len()];
@@ -132,17 +108,21 @@ pub fn measure(seeds: &[u64], count: u64) -> Vec<Score> {
     };
     let mut scores: Vec<Score> = [8_000, 16_000, 44_100, 48_000]
         .into_iter()
-        .map(|hz| score(&format!("ours, {hz} Hz"), &mut |_, spoken| ours(spoken, hz)))
+        .map(|hz| score(&format!("ours, {hz} Hz"), &mut |_, spoken| ours::end(spoken, hz, HANG_S)))
         .collect();
-    match reference::webrtc(cases.iter().map(|spoken| &spoken.audio[..])) {
-        Some(voiced) => scores.push(score("WebRTC, mode 2", &mut |n, spoken| {
-            by_blocks(spoken, 0.01, voiced[n].bytes().map(|c| c == b'1'))
-        })),
-        None => println!("WebRTC's detector is not here (`make bench-detect` fetches it): skipped"),
+    if let Some(voiced) = webrtc(&cases.iter().map(|spoken| &spoken.audio[..]).collect::<Vec<_>>()) {
+        let mut stop = |n: usize, spoken: &Spoken| by_blocks(spoken, 0.01, voiced[n].bytes().map(|c| c == b'1'));
+        scores.push(score("WebRTC, mode 2", &mut stop));
     }
     scores.push(score("Asterisk, 256", &mut |_, spoken| asterisk(spoken)));
     scores.push(score("fixed −40 dBFS", &mut |_, spoken| fixed(spoken)));
     scores
+}
+
+type Cell = (&'static str, fn(&Outcome) -> String);
+
+fn percent(part: usize, of: &Outcome) -> String {
+    format!("{:.1}", 100.0 * part as f64 / of.cases as f64)
 }
 
 const ASKED: [&str; 6] = ["≥ 96", "≤ 0.2", "≤ 4", "≥ 90", "", ""];
@@ -151,14 +131,13 @@ const ASKED: [&str; 6] = ["≥ 96", "≤ 0.2", "≤ 4", "≥ 90", "", ""];
 pub fn table(scores: &[Score]) -> Vec<Vec<String>> {
     let mut lines = vec![vec![String::new(), "asked".to_owned()]];
     lines[0].extend(scores.iter().map(|score| score.name.clone()));
-    let percent = |part: usize, of: &Outcome| format!("{:.1}", 100.0 * part as f64 / of.cases as f64);
-    let cells: [(&str, &dyn Fn(&Outcome) -> String); 6] = [
-        ("stopped right, %", &|all| percent(all.right, all)),
-        ("false stop, %", &|all| percent(all.false_stops, all)),
-        ("never stopped, %", &|all| percent(all.never, all)),
-        ("within 200 ms, %", &|all| percent(all.within, all)),
-        ("end − true end, p50 p95 p99 max ms", &|all| percentiles(all.errors.iter().copied())),
-        ("decided − 2 s − true end, the same", &|all| percentiles(all.decisions.iter().copied())),
+    let cells: [Cell; 6] = [
+        ("stopped right, %", |all| percent(all.right, all)),
+        ("false stop, %", |all| percent(all.false_stops, all)),
+        ("never stopped, %", |all| percent(all.never, all)),
+        ("within 200 ms, %", |all| percent(all.within, all)),
+        ("end − true end, p50 p95 p99 max ms", |all| percentiles(all.errors.iter().copied())),
+        ("decided − 2 s − true end, the same", |all| percentiles(all.decisions.iter().copied())),
     ];
     for ((label, cell), asked) in cells.iter().zip(ASKED) {
         let mut line = vec![(*label).to_owned(), asked.to_owned()];
