@@ -10,7 +10,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 RTSAN_LIB = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/lib/librustc-*_rt.rtsan.a))
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 build: ## the program, optimised
 	@$(NEED) $(BUILD_NEEDS)
@@ -40,11 +40,11 @@ bench-data: ## fetches voices and music from Debian packages for bench-detect, 2
 	@$(NEED) sox espeak-ng
 	@scripts/bench-data.sh
 
-bench-detect: ## scores the detectors beside others; SEEDS="7 8" for other audio; after bench-data on that too
+bench-detect: ## scores the detectors beside others; ARGS="7 8" for other audio, ARGS=silence for a part
 	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng python3:python3-venv
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
 	@target/venv/bin/python -c 'import webrtcvad' 2>/dev/null || target/venv/bin/pip install -q webrtcvad-wheels==2.0.14.post1
-	cargo bench --no-default-features --bench detector -- $(SEEDS)
+	cargo bench --no-default-features --bench detector -- $(ARGS)
 
 lint: ## format, lints, documentation, licences
 	@$(NEED) $(BUILD_NEEDS) python3:python3-venv

@@ -1,6 +1,7 @@
 //! Scores the detectors on audio with known contents, beside the references, and times them.
 //!
-//! `make bench-detect`, or `cargo bench --no-default-features --bench detector`; seeds: `-- 7 8 9`.
+//! `make bench-detect`, or `cargo bench --no-default-features --bench detector`; other seeds: `-- 7 8 9`; parts of it:
+//! `-- keys data latency silence speed`.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
 
@@ -56,58 +57,67 @@ fn show(page: &mut Page, title: &str, lines: &[Vec<String>]) {
 }
 
 fn main() {
-    let mut seeds: Vec<u64> = std::env::args().skip(1).filter_map(|seed| seed.parse().ok()).collect();
+    let (seeds, parts): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).filter(|one| !one.starts_with('-')).partition(|one| one.parse::<u64>().is_ok());
+    let mut seeds: Vec<u64> = seeds.iter().flat_map(|seed| seed.parse()).collect();
     if seeds.is_empty() {
         seeds = vec![101, 102];
     }
+    let asked = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
     let detectors = detectors();
     let mut page = Page::default();
 
-    let tables = keys(&detectors, &seeds);
-    for (name, table) in &tables {
-        println!("\n{name}, feed 10 ms");
-        table.print();
-        if name.starts_with("ours") {
-            table.wrong().iter().for_each(|line| println!("    {line}"));
+    if asked("keys") {
+        let tables = keys(&detectors, &seeds);
+        for (name, table) in &tables {
+            println!("\n{name}, feed 10 ms");
+            table.print();
+            if name.starts_with("ours") {
+                table.wrong().iter().for_each(|line| println!("    {line}"));
+            }
         }
+        show(&mut page, &format!("Keys: feed 10 ms, seeds {seeds:?}"), &report::keys(&tables));
+        plot_keys(&mut page, &tables);
     }
-    show(&mut page, &format!("Keys: feed 10 ms, seeds {seeds:?}"), &report::keys(&tables));
-
     let plain: Vec<latency::Fed> = detectors
         .iter()
         .filter(|(_, hz, _)| [8_000, 48_000].contains(hz))
         .map(|(name, hz, detect)| (name.as_str(), *hz, &**detect))
         .collect();
-    let (lines, heard) = data::score(&plain);
-    show(&mut page, "Voices and music in which no key is pressed (make bench-data)", &lines);
-    heard.iter().filter(|line| line.starts_with("ours")).take(20).for_each(|line| println!("  {line}"));
-
-    let timed: Vec<_> = plain.iter().filter(|(name, ..)| *name != "multimon-ng").copied().collect();
-    let delays = latency::measure(&timed, &seeds);
-    show(&mut page, "Onset to decision", &latency::table(&delays));
-
-    let scores = silence::measure(&seeds, 20, |pieces| {
-        let voiced = reference::webrtc(pieces);
-        if voiced.is_none() {
-            println!("WebRTC's detector is not here (`make bench-detect` fetches it): skipped");
-        }
-        voiced
-    });
-    show(&mut page, "End of speech: hang time 2 s", &silence::table(&scores));
-
-    plots(&mut page, &tables, &delays, &scores);
+    if asked("data") {
+        let (lines, heard) = data::score(&plain);
+        show(&mut page, "Voices and music in which no key is pressed (make bench-data)", &lines);
+        heard.iter().filter(|line| line.starts_with("ours")).take(20).for_each(|line| println!("  {line}"));
+    }
+    if asked("latency") {
+        let timed: Vec<_> = plain.iter().filter(|(name, ..)| *name != "multimon-ng").copied().collect();
+        let delays = latency::measure(&timed, &seeds);
+        show(&mut page, "Onset to decision", &latency::table(&delays));
+        plot_delays(&mut page, &delays);
+    }
+    if asked("silence") {
+        let scores = silence::measure(&seeds, 20, |pieces| {
+            let voiced = reference::webrtc(pieces);
+            if voiced.is_none() {
+                println!("WebRTC's detector is not here (`make bench-detect` fetches it): skipped");
+            }
+            voiced
+        });
+        show(&mut page, "End of speech: hang time 2 s", &silence::table(&scores));
+        plot_ends(&mut page, &scores);
+    }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench-detect/index.html");
     std::fs::create_dir_all(std::path::Path::new(path).parent().expect("a folder")).expect("target is writable");
     std::fs::write(path, page.html("tonearm: detectors")).expect("target is writable");
     println!("\nplots: {path}");
 
-    println!(
-        "\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices"
-    );
-    RATES.into_iter().for_each(speed);
-    if let Some(program) = reference::spandsp() {
-        let case = tones::plain(8_000.0, seeds[0], 20, None);
-        println!("  spandsp at 8000 Hz {:.2}", program.run(&case.audio, 20).1);
+    if asked("speed") {
+        println!("\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, keys, zeros, voices");
+        RATES.into_iter().for_each(speed);
+        if let Some(program) = reference::spandsp() {
+            let case = tones::plain(8_000.0, seeds[0], 20, None);
+            println!("  spandsp at 8000 Hz {:.2}", program.run(&case.audio, 20).1);
+        }
     }
 }
 
@@ -130,7 +140,7 @@ fn keys(detectors: &[Detector], seeds: &[u64]) -> Vec<(String, Table)> {
     tables
 }
 
-fn plots(page: &mut Page, tables: &[(String, Table)], delays: &[latency::Delays], scores: &[silence::Score]) {
+fn plot_keys(page: &mut Page, tables: &[(String, Table)]) {
     page.heading("Reported, %, over each condition");
     for row in tables[0].1.rows.iter().filter(|row| !row.axis.is_empty()) {
         let series: Vec<page::Series> = tables
@@ -140,6 +150,9 @@ fn plots(page: &mut Page, tables: &[(String, Table)], delays: &[latency::Delays]
             .collect();
         page.plot(row.class, row.axis, None, &series);
     }
+}
+
+fn plot_delays(page: &mut Page, delays: &[latency::Delays]) {
     page.heading("Onset to decision, % within so many ms");
     for one in delays.iter().filter(|one| one.detector == delays[0].detector) {
         let same = delays.iter().filter(|other| other.condition == one.condition && other.feed_ms == one.feed_ms);
@@ -148,6 +161,9 @@ fn plots(page: &mut Page, tables: &[(String, Table)], delays: &[latency::Delays]
             .collect();
         page.plot(&format!("{}, feed {} ms", one.condition, one.feed_ms), "ms", Some((20.0, 80.0)), &series);
     }
+}
+
+fn plot_ends(page: &mut Page, scores: &[silence::Score]) {
     page.heading("End of speech, % of all cases stopped right, up to so many ms of error");
     type Values = fn(&silence::Outcome) -> &Vec<f64>;
     let kinds: [(&str, Values); 2] =

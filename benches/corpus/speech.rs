@@ -176,7 +176,7 @@ pub fn spoken(seed: u64, count: u64) -> impl Iterator<Item = Spoken> {
         (0..count).map(move |case| {
             let mut rng = Rng::new(seed * 1_000_003 + 1_000 * kind as u64 + case);
             let rng = &mut rng;
-            let (dbfs, snr) = (rng.range(-40.0, -16.0), rng.range(12.0, 30.0));
+            let (dbfs, snr) = (rng.range(-46.0, -16.0), rng.range(12.0, 30.0));
             let (before, length) = (rng.range(0.3, 3.0), rng.range(3.0, 8.0));
             let mut audio = vec![0.0; ((before + length + 6.0) * hz) as usize];
             let end = voice(&mut audio, hz, dbfs, before, before + length, rng) as f64 / hz;
