@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all test-rt bench lint doc fixtures
+.PHONY: help build demo test test-all test-rt bench bench-detect bench-data lint doc fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -10,7 +10,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 RTSAN_LIB = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/lib/librustc-*_rt.rtsan.a))
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 build: ## the program, optimised
 	@$(NEED) $(BUILD_NEEDS)
@@ -35,6 +35,16 @@ test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeS
 bench: ## measures
 	@$(NEED) $(BUILD_NEEDS)
 	cargo bench
+
+bench-data: ## fetches voices and music from Debian packages for bench-detect, 20 h
+	@$(NEED) sox espeak-ng
+	@scripts/bench-data.sh
+
+bench-detect: ## scores the detectors beside others; ARGS="7 8" for other audio, ARGS=silence for a part
+	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng python3:python3-venv
+	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
+	@target/venv/bin/python -c 'import webrtcvad' 2>/dev/null || target/venv/bin/pip install -q webrtcvad-wheels==2.0.14.post1
+	cargo bench --no-default-features --bench detector -- $(ARGS)
 
 lint: ## format, lints, documentation, licences
 	@$(NEED) $(BUILD_NEEDS) python3:python3-venv

@@ -1,115 +1,184 @@
-//! Scores the detectors on audio with known contents, beside spandsp and `goertzel-filter`, and times them.
+//! Scores the detectors on audio with known contents, beside the references, and times them.
 //!
-//! `cargo bench --no-default-features --bench detector`; seeds: `-- 7 8 9`.
+//! `make bench-detect`, or `cargo bench --no-default-features --bench detector`; other seeds: `-- 7 8 9`; parts of it:
+//! `-- keys data latency silence speed`.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time")]
-#![allow(clippy::needless_range_loop, reason = "an index is a time here")]
-#![allow(clippy::approx_constant, reason = "3.14 dBm0 is a level")]
 
-#[path = "reference/classes.rs"]
-mod classes;
-#[path = "../tests/it/corpus.rs"]
 mod corpus;
-#[path = "reference/mod.rs"]
 mod reference;
-#[path = "reference/speech.rs"]
-mod speech;
+mod score;
 
-use classes::{Case, Heard};
+use corpus::{Press, talkoff, tones, ways};
+use score::page::{self, Page};
+use score::{Heard, Table, data, latency, ours, report, silence};
 use std::time::Instant;
-use tonearm::dsp::dtmf::{Dtmf, DtmfConfig, DtmfEvent};
+use tonearm::dsp::dtmf::{Dtmf, DtmfConfig};
 use tonearm::dsp::silence::{Silence, SilenceConfig};
 use tonearm::units::Rate;
 
-fn ours(audio: &[f32], hz: u32, feed_ms: f64) -> Vec<Heard> {
-    let rate = Rate::new(hz).expect("a rate");
-    let mut dtmf = Dtmf::new(rate, &DtmfConfig::default());
-    let mut heard: Vec<Heard> = Vec::new();
-    let mut fed = 0;
-    for block in audio.chunks((f64::from(hz) * feed_ms / 1_000.0) as usize) {
-        fed += block.len() as u64;
-        dtmf.feed(block, |event| match event {
-            DtmfEvent::Pressed(tone) => heard.push(Heard {
-                key: tone.key.char(),
-                onset: rate.seconds(tone.onset_frame),
-                decided: rate.seconds(fed),
-                end: f64::NAN,
-            }),
-            DtmfEvent::Released { end_frame, .. } => {
-                if let Some(last) = heard.last_mut() {
-                    last.end = rate.seconds(end_frame);
-                }
-            }
-        });
+/// Presses a class and seed, and seconds of each kind without a key.
+const COUNT: usize = 320;
+const SECONDS: f64 = 240.0;
+
+/// Its name, the rate that it hears at, and how it hears audio that is fed to it in blocks of some ms.
+type Detector = (String, u32, Box<dyn Fn(&[f32], f64) -> Vec<Heard>>);
+
+const RATES: [u32; 4] = [8_000, 16_000, 44_100, 48_000];
+
+fn detectors() -> Vec<Detector> {
+    let mut detectors: Vec<Detector> = Vec::new();
+    for hz in RATES {
+        detectors.push((format!("ours, {hz} Hz"), hz, Box::new(move |audio, feed_ms| ours::keys(audio, hz, feed_ms))));
     }
-    heard
+    match reference::spandsp() {
+        Some(program) => detectors.push((
+            "spandsp".to_owned(),
+            8_000,
+            Box::new(move |audio, feed_ms| program.run(audio, (8.0 * feed_ms) as usize).0),
+        )),
+        None => println!("spandsp is not here (libspandsp-dev and cc): skipped"),
+    }
+    if reference::has_multimon() {
+        detectors.push(("multimon-ng".to_owned(), 8_000, Box::new(|audio, _| reference::multimon(audio))));
+    } else {
+        println!("multimon-ng is not here: skipped");
+    }
+    detectors.push(("goertzel-filter".to_owned(), 8_000, Box::new(|audio, _| reference::goertzel(audio))));
+    detectors
+}
+
+/// Prints a table and puts it on the page.
+fn show(page: &mut Page, title: &str, lines: &[Vec<String>]) {
+    println!("\n{title}");
+    report::print(lines);
+    page.heading(title);
+    page.table(lines);
 }
 
 fn main() {
-    let mut seeds: Vec<u64> = std::env::args().skip(1).filter_map(|seed| seed.parse().ok()).collect();
+    let (seeds, parts): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).filter(|one| !one.starts_with('-')).partition(|one| one.parse::<u64>().is_ok());
+    let mut seeds: Vec<u64> = seeds.iter().flat_map(|seed| seed.parse()).collect();
     if seeds.is_empty() {
         seeds = vec![101, 102];
     }
-    let hits = |hz: u32, detect: &mut dyn FnMut(&Case) -> Vec<Heard>| {
-        let mut table = classes::Table::default();
-        for &seed in &seeds {
-            for case in classes::all(f64::from(hz), seed) {
-                let heard = detect(&case);
-                table.score(&case, &heard);
+    let asked = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
+    let detectors = detectors();
+    let mut page = Page::default();
+
+    if asked("keys") {
+        let tables = keys(&detectors, &seeds);
+        for (name, table) in &tables {
+            println!("\n{name}, feed 10 ms");
+            table.print();
+            if name.starts_with("ours") {
+                table.wrong().iter().for_each(|line| println!("    {line}"));
             }
         }
-        table
-    };
-    for hz in [8_000, 16_000, 44_100, 48_000] {
-        println!("\nours at {hz} Hz, feed 10 ms");
-        hits(hz, &mut |case| ours(&case.audio, hz, 10.0)).print();
+        show(&mut page, &format!("Keys: feed 10 ms, seeds {seeds:?}"), &report::keys(&tables));
+        plot_keys(&mut page, &tables);
     }
-    println!("\ngoertzel-filter, 205-sample blocks, 8 kHz");
-    hits(8_000, &mut |case| reference::goertzel(&case.audio)).print();
-    match reference::spandsp() {
-        Some(command) => {
-            println!("\nspandsp, 8 kHz, feed 10 ms");
-            hits(8_000, &mut |case| command.run(&case.audio, 80).0).print();
-        }
-        None => println!("\nspandsp is not here (libspandsp-dev and cc): skipped"),
+    let plain: Vec<latency::Fed> = detectors
+        .iter()
+        .filter(|(_, hz, _)| [8_000, 48_000].contains(hz))
+        .map(|(name, hz, detect)| (name.as_str(), *hz, &**detect))
+        .collect();
+    if asked("data") {
+        let (lines, heard) = data::score(&plain);
+        show(&mut page, "Voices and music in which no key is pressed (make bench-data)", &lines);
+        heard.iter().filter(|line| line.starts_with("ours")).take(20).for_each(|line| println!("  {line}"));
     }
+    if asked("latency") {
+        let timed: Vec<_> = plain.iter().filter(|(name, ..)| *name != "multimon-ng").copied().collect();
+        let delays = latency::measure(&timed, &seeds);
+        show(&mut page, "Onset to decision", &latency::table(&delays));
+        plot_delays(&mut page, &delays);
+    }
+    if asked("silence") {
+        let scores = silence::measure(&seeds, 20, |pieces| {
+            let voiced = reference::webrtc(pieces);
+            if voiced.is_none() {
+                println!("WebRTC's detector is not here (`make bench-detect` fetches it): skipped");
+            }
+            voiced
+        });
+        show(&mut page, "End of speech: hang time 2 s", &silence::table(&scores));
+        plot_ends(&mut page, &scores);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench-detect/index.html");
+    std::fs::create_dir_all(std::path::Path::new(path).parent().expect("a folder")).expect("target is writable");
+    std::fs::write(path, page.html("tonearm: detectors")).expect("target is writable");
+    println!("\nplots: {path}");
 
-    println!("\nonset to decision, ms: p50 p95 p99 max");
-    for hz in [8_000, 48_000] {
-        for feed in [1.0, 5.0, 10.0, 20.0] {
-            let mut delays = Vec::new();
-            for &seed in &seeds {
-                for case in classes::plain(f64::from(hz), seed) {
-                    let heard = ours(&case.audio, hz, feed);
-                    classes::delays(&case, &heard, &mut delays);
+    if asked("speed") {
+        println!("\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, keys, zeros, voices");
+        RATES.into_iter().for_each(speed);
+        if let Some(program) = reference::spandsp() {
+            let case = tones::plain(8_000.0, seeds[0], 20, None);
+            println!("  spandsp at 8000 Hz {:.2}", program.run(&case.audio, 20).1);
+        }
+    }
+}
+
+/// Every detector's score on every class of its rate.
+fn keys(detectors: &[Detector], seeds: &[u64]) -> Vec<(String, Table)> {
+    let mut tables: Vec<_> = detectors.iter().map(|(name, ..)| (name.clone(), Table::default())).collect();
+    for hz in RATES {
+        for &seed in seeds {
+            let rate = f64::from(hz);
+            let cases = tones::all(rate, seed, COUNT).into_iter().chain(ways::all(rate, seed, COUNT));
+            for case in cases.chain(talkoff::all(rate, seed, SECONDS)) {
+                for ((_, rate, detect), (_, table)) in detectors.iter().zip(&mut tables) {
+                    if *rate == hz {
+                        table.score(&case, &detect(&case.audio, 10.0));
+                    }
                 }
             }
-            delays.sort_by(f64::total_cmp);
-            let at = |share: f64| 1e3 * delays[((delays.len() - 1) as f64 * share) as usize];
-            println!(
-                "  {hz:>6} Hz, feed {feed:>4} ms {:6.1} {:6.1} {:6.1} {:6.1}",
-                at(0.5),
-                at(0.95),
-                at(0.99),
-                at(1.0)
-            );
         }
     }
+    tables
+}
 
-    println!("\nend of speech, hang time 2 s");
-    for hz in [8_000, 48_000] {
-        speech::score(hz, &seeds);
+fn plot_keys(page: &mut Page, tables: &[(String, Table)]) {
+    page.heading("Reported, %, over each condition");
+    for row in tables[0].1.rows.iter().filter(|row| !row.axis.is_empty()) {
+        let series: Vec<page::Series> = tables
+            .iter()
+            .filter_map(|(name, table)| Some((name.clone(), table.rows.iter().find(|other| other.class == row.class)?)))
+            .map(|(name, row)| (name, score::binned(&row.points, 24)))
+            .collect();
+        page.plot(row.class, row.axis, None, &series);
     }
+}
 
-    println!(
-        "\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, on keys, on zeros, on voices"
-    );
-    for hz in [8_000, 16_000, 44_100, 48_000] {
-        speed(hz);
+fn plot_delays(page: &mut Page, delays: &[latency::Delays]) {
+    page.heading("Onset to decision, % within so many ms");
+    for one in delays.iter().filter(|one| one.detector == delays[0].detector) {
+        let same = delays.iter().filter(|other| other.condition == one.condition && other.feed_ms == one.feed_ms);
+        let series: Vec<page::Series> = same
+            .map(|other| (other.detector.clone(), page::distribution(other.ms.iter().map(|ms| ms.1).collect())))
+            .collect();
+        page.plot(&format!("{}, feed {} ms", one.condition, one.feed_ms), "ms", Some((20.0, 80.0)), &series);
     }
-    if let Some(command) = reference::spandsp() {
-        let case = classes::plain(8_000.0, seeds[0]).remove(0);
-        println!("  spandsp at 8000 Hz {:.2}", command.run(&case.audio, 20).1);
+}
+
+fn plot_ends(page: &mut Page, scores: &[silence::Score]) {
+    page.heading("End of speech, % of all cases stopped right, up to so many ms of error");
+    type Values = fn(&silence::Outcome) -> &Vec<f64>;
+    let kinds: [(&str, Values); 2] =
+        [("last voice − true end", |all| &all.errors), ("decision − 2 s − true end", |all| &all.decisions)];
+    for (title, values) in kinds {
+        let series: Vec<page::Series> = scores
+            .iter()
+            .map(|score| {
+                let all = score.all();
+                let share = values(&all).len() as f64 / all.cases as f64;
+                let curve = page::distribution(values(&all).clone());
+                (score.name.clone(), curve.into_iter().map(|(x, y)| (x, y * share)).collect())
+            })
+            .collect();
+        page.plot(title, "ms", Some((-500.0, 1_000.0)), &series);
     }
 }
 
@@ -120,14 +189,14 @@ fn speed(hz: u32) {
     for kind in 0..4 {
         let mut audio = vec![0.0; hz as usize * 20];
         match kind {
-            0 => corpus::noise(&mut audio, f64::from(hz), -30.0, &mut rng),
+            0 => corpus::white(&mut audio, f64::from(hz), -30.0, &mut rng),
             1 => (0..40).for_each(|n| {
-                let press = classes::press(n % 16, 0.5 * n as f64 + 0.1, 0.1);
+                let press = Press::new(n % 16, 0.5 * n as f64 + 0.1, 0.1);
                 corpus::press(&mut audio, f64::from(hz), &press, &mut rng);
             }),
             2 => {}
             _ => {
-                corpus::speech(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng);
+                corpus::speech::voice(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng);
             }
         }
         let time = |run: &mut dyn FnMut(&[f32])| {

@@ -1,10 +1,32 @@
-//! The detectors that ours is measured against.
+//! The detectors that ours is measured against. Each is skipped, and said to be, if what it needs is not here.
 
-use crate::classes::Heard;
-use crate::corpus;
+use crate::corpus::{self, HIGH, KEYS, LOW};
+use crate::score::Heard;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+/// A sample of 16 bits: the highest and lowest for what lies beyond, 0 for no number.
+fn sample(x: &f32) -> i16 {
+    (x * 32_768.0) as i16
+}
+
+fn bytes(audio: &[f32]) -> Vec<u8> {
+    audio.iter().flat_map(|x| sample(x).to_le_bytes()).collect()
+}
+
+/// What a program prints when it is given audio.
+fn pipe(command: &mut Command, input: Vec<u8>) -> std::io::Result<String> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let (mut to, mut from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+    // Written beside reading: either pipe may fill.
+    let writer = std::thread::spawn(move || to.write_all(&input));
+    let mut text = String::new();
+    from.read_to_string(&mut text)?;
+    writer.join().expect("no panic")?;
+    child.wait()?;
+    Ok(text)
+}
 
 /// spandsp's receiver, compiled.
 pub struct Spandsp(PathBuf);
@@ -27,18 +49,8 @@ impl Drop for Spandsp {
 impl Spandsp {
     /// What it hears in audio at 8 kHz, fed in blocks of `feed` samples, and its ns a sample.
     pub fn run(&self, audio: &[f32], feed: usize) -> (Vec<Heard>, f64) {
-        let bytes: Vec<u8> =
-            audio.iter().flat_map(|x| ((x * 32_768.0).clamp(-32_768.0, 32_767.0) as i16).to_le_bytes()).collect();
-        let mut child = Command::new(&self.0)
-            .arg(feed.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program that was just compiled");
-        child.stdin.take().expect("piped").write_all(&bytes).expect("it reads everything");
-        let mut text = String::new();
-        child.stdout.take().expect("piped").read_to_string(&mut text).expect("text");
-        child.wait().expect("it ends");
+        let text =
+            pipe(Command::new(&self.0).arg(feed.to_string()), bytes(audio)).expect("what was just compiled runs");
         let (mut heard, mut ns) = (Vec::new(), f64::NAN);
         for line in text.lines() {
             match line.split_once(' ') {
@@ -54,6 +66,21 @@ impl Spandsp {
         }
         (heard, ns)
     }
+}
+
+/// Whether multimon-ng is installed.
+pub fn has_multimon() -> bool {
+    Command::new("multimon-ng").arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// What multimon-ng hears in audio at 8 kHz: it wants 22,050 Hz, and tells keys without times.
+pub fn multimon(audio: &[f32]) -> Vec<Heard> {
+    let audio: Vec<f32> = audio.iter().map(|x| f32::from(sample(x)) / 32_768.0).collect();
+    let audio = corpus::resampled(&audio, 8_000.0, 22_050.0);
+    let text = pipe(Command::new("multimon-ng").args(["-q", "-c", "-a", "DTMF", "-t", "raw", "-"]), bytes(&audio));
+    let text = text.expect("it was there a moment ago");
+    let keys = text.lines().filter_map(|line| line.strip_prefix("DTMF: ")?.chars().next());
+    keys.map(|key| Heard { key, onset: f64::NAN, decided: f64::NAN, end: f64::NAN }).collect()
 }
 
 /// The crate `goertzel-filter` as one would use it: blocks of 205 samples, a pair loud enough and dominant, reported
@@ -72,17 +99,28 @@ pub fn goertzel(audio: &[f32]) -> Vec<Heard> {
             let powers = tones.map(power);
             (0..4).map(|n| (n, powers[n])).fold((0, 0.0), |best, one| if one.1 > best.1 { one } else { best })
         };
-        let ((row, low), (column, high)) = (best(corpus::LOW), best(corpus::HIGH));
+        // Quiet blocks cost nothing: they hold no pair that is loud enough.
+        let ((row, low), (column, high)) =
+            if energy / 205.0 > 1e-4 { (best(LOW), best(HIGH)) } else { ((0, 0.0), (0, 0.0)) };
         let twist = 10.0 * (high / low).log10();
-        let loud = energy / 205.0 > 1e-4;
-        let key = (loud && low + high > 0.6 * energy && (-9.0..5.0).contains(&twist)).then_some(row * 4 + column);
+        let key = (low + high > 0.6 * energy && (-9.0..5.0).contains(&twist)).then_some(row * 4 + column);
         if let Some(key) = key
             && last != Some(key)
         {
             let decided = (index + 1) as f64 * 205.0 / 8_000.0;
-            heard.push(Heard { key: corpus::KEYS[key] as char, onset: f64::NAN, decided, end: f64::NAN });
+            heard.push(Heard { key: KEYS[key] as char, onset: f64::NAN, decided, end: f64::NAN });
         }
         last = key;
     }
     heard
+}
+
+/// What WebRTC's detector says of every 10 ms of each piece at 8 kHz, as a line of 1 and 0; `None` if it is not here.
+pub fn webrtc(pieces: &[&[f32]]) -> Option<Vec<String>> {
+    let here = env!("CARGO_MANIFEST_DIR");
+    let mut command = Command::new(format!("{here}/target/venv/bin/python"));
+    let input =
+        pieces.iter().flat_map(|audio| [(audio.len() as u32).to_le_bytes().to_vec(), bytes(audio)].concat()).collect();
+    let text = pipe(command.arg(format!("{here}/benches/reference/webrtc_vad.py")), input).ok()?;
+    Some(text.lines().map(str::to_owned).collect()).filter(|lines: &Vec<String>| !lines.is_empty())
 }

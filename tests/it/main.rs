@@ -4,7 +4,10 @@
 
 mod callbacks;
 mod chunking;
+#[path = "../../benches/corpus/mod.rs"]
+mod corpus;
 mod daemon;
+mod detectors;
 #[cfg(feature = "device")]
 mod device;
 mod docs;
@@ -14,4 +17,6 @@ mod layering;
 mod live;
 mod refusals;
 mod restart;
+#[path = "../../benches/score/mod.rs"]
+mod score;
 mod sound;
