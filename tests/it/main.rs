@@ -10,6 +10,7 @@ mod device;
 mod docs;
 mod endings;
 mod fixtures;
+mod gaps;
 mod layering;
 mod live;
 mod refusals;
