@@ -143,24 +143,21 @@ impl Recording {
         }
     }
 
-    /// Writes what is settled, syncs it when it is time, and tells readers.
+    /// Writes what is settled, tells readers, and syncs it when it is time: nobody waits for the disk who need not.
     pub fn flush(&mut self) {
         self.write();
         let State::Growing(growing) = &mut self.file else { return };
         let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
-        let synced = if every > 0 && frames - self.synced_frames >= every {
-            self.synced_frames = frames;
-            growing.0.sync()
-        } else {
-            Ok(())
-        };
         if frames > self.published_frames {
             self.published_frames = frames;
             let phase = Phase::Recording { started_at: self.started_at };
             self.ticket.growth.send_replace(Growth { committed_frames: frames, phase });
         }
-        if let Err(e) = synced {
-            self.fail(StoreError::io("syncing the recording", &e));
+        if every > 0 && frames - self.synced_frames >= every {
+            self.synced_frames = frames;
+            if let Err(e) = growing.0.sync() {
+                self.fail(StoreError::io("syncing the recording", &e));
+            }
         }
     }
 

@@ -43,7 +43,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let (device, ring) = ring(1, ROOM);
         let rate = Rate::new(HZ).unwrap();
-        let capture = Capture { rate, ring, period_frames: 160, feed: Feeding::Alone(Box::new(())) };
+        let capture = Capture { rate, ring, feed: Feeding::Alone(Box::new(())) };
         let microphone = Microphone::hearing(capture, Source::Silence, Setup::default()).unwrap();
         let settings = Settings {
             name: "mic".into(),
