@@ -23,8 +23,6 @@ use tonearm::capture::{Capture, Feeding, Source};
 use tonearm::clock;
 use tonearm::control::chain::Setup;
 use tonearm::control::line::{Ask, Begin, Line, Microphone, Settings};
-use tonearm::dsp::dtmf::DtmfConfig;
-use tonearm::dsp::silence::SilenceConfig;
 use tonearm::pipeline::{Block, Channels, Hearing, Message, Order, Outlet, Pipeline, Recorder, RecordingKey, Start};
 use tonearm::record::{Reason, Rules, StopTones};
 use tonearm::rt::ring::{Consumer, Read, ring};
@@ -77,15 +75,8 @@ fn decide(hz: u32, feed_ms: u32, n: usize) -> f64 {
     sound.samples.resize(onset, hiss);
     let sound = sound.key(KEYS[n % KEYS.len()], TONE_MS).hiss(200);
     let rate = Rate::new(hz).expect("a valid rate");
-    let hearing = Hearing {
-        rate,
-        channels: 1,
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-    };
     let feed = rate.frames_in_ms(feed_ms) as usize;
-    let (mut pipeline, mut end) = (Pipeline::new(&hearing, feed), Ended(None));
+    let (mut pipeline, mut end) = (Pipeline::new(&Hearing::new(rate, 1), feed), Ended(None));
     let rules = Rules::in_seconds(rate, 60, 60, 60, StopTones::parse(&KEYS.map(String::from)).expect("keys"));
     let order = Order { key: RecordingKey(1), channels: Channels::ALL, start: Start::At(0), rules, ticket: () };
     pipeline.begin(Recorder::new(order, rate, 1), &mut end);

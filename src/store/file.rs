@@ -161,11 +161,6 @@ pub(super) fn hash(file: &File, spec: Spec, frames: u64) -> io::Result<Sha256> {
     Ok(sha)
 }
 
-/// A digest as it is told.
-pub(super) fn hex(sha: Sha256) -> String {
-    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn through_hound(writer: &mut WavWriter<Batch>, format: SampleFormat, bytes: &[u8]) -> hound::Result<()> {
     match format {
         SampleFormat::S16 => {

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use sha2::Digest as _;
 
-use super::digest::Digest;
-use super::file::{SampleFile, hex};
+use super::digest::{Digest, hex};
+use super::file::SampleFile;
 use super::growth::{Finished, Gap, Growth, Outcome, Phase, Recorded, StoreError};
 use super::opinion::{SecondOpinion, second_opinion};
 use super::writer::Ticket;
@@ -331,7 +332,7 @@ fn close((file, digest): (SampleFile, Digest), frames: u64) -> (Finished, Option
     let spec = file.spec();
     let (bytes, error) = file.finish(frames);
     let (sha256, error) = match sha {
-        Ok(sha) => (hex(sha), error),
+        Ok(sha) => (hex(&sha.finalize()), error),
         Err(e) => (String::new(), error.or(Some(StoreError::io("reading the recording", &e)))),
     };
     (Finished { frames, rate: spec.rate, channels: spec.channels, bytes, sha256 }, error)

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tonearm::dsp::dtmf::DtmfConfig;
-use tonearm::dsp::silence::SilenceConfig;
 use tonearm::dsp::tone::Key;
 use tonearm::pipeline::{
     Block, Channels, Hearing, Message, Order, Outcome, Outlet, Pipeline, Recorder, RecordingKey, Start,
@@ -88,14 +86,7 @@ fn begin_two(pipeline: &mut Pipeline<()>, memories: &mut Memories, rate: Rate) {
 }
 
 fn pipeline(rate: Rate) -> Pipeline<()> {
-    let hearing = Hearing {
-        rate,
-        channels: 1,
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-    };
-    Pipeline::new(&hearing, 4_096)
+    Pipeline::new(&Hearing::new(rate, 1), 4_096)
 }
 
 fn floats(sound: &Sound) -> Arc<[f32]> {

@@ -9,9 +9,10 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tonearm::api::auth::digest;
+use tonearm::store::hex;
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -39,7 +40,7 @@ pub type Lines<'a> = &'a [(&'a str, &'a str)];
 
 /// Writes a configuration whose data lie in `folder`; `more` is appended as it is.
 pub fn configure(folder: &Path, lines: Lines<'_>, more: &str) -> Outcome<PathBuf> {
-    let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&digest(TOKEN));
     let mut text = format!("[server]\nlisten = \"127.0.0.1:0\"\n[storage]\ndirectory = {:?}\n", folder.join("data"));
     for (name, source) in lines {
         text += &format!("[lines.{name}]\nsource = {source:?}\n");

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tonearm::store::hex;
 
 use crate::daemon::{Daemon, configure};
 use crate::sound::Sound;
@@ -110,8 +111,7 @@ impl Stage {
         let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
         assert_eq!(operation["recording"]["frames"], samples.len());
         let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        let digest: String = Sha256::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(operation["recording"]["sha256"], digest);
+        assert_eq!(operation["recording"]["sha256"], hex(&Sha256::digest(&data)));
     }
 }
 

@@ -20,6 +20,7 @@ use tonearm::control::{Application, Control, Settings as Controls};
 use tonearm::pipeline::Channels;
 use tonearm::record::GapCause;
 use tonearm::rt::ring::{Producer, ring};
+use tonearm::store::hex;
 use tonearm::store::journal::Journal;
 use tonearm::units::Rate;
 use tonearm::wav::SampleFormat;
@@ -151,6 +152,5 @@ async fn lost_frames_of_every_cause_are_zeros_in_the_file_and_stand_in_the_opera
         hound::WavReader::new(&bytes[..]).unwrap().into_samples().collect::<Result<_, _>>().unwrap();
     assert!(samples == expected, "it differs at {:?}", (0..).find(|&n| samples.get(n) != expected.get(n)));
     let data: Vec<u8> = expected.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    let sha256: String = Sha256::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(recording["sha256"], sha256);
+    assert_eq!(recording["sha256"], hex(&Sha256::digest(&data)));
 }
