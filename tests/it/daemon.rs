@@ -89,7 +89,8 @@ impl Deref for Daemon {
 impl Http {
     pub fn at(base: String) -> Outcome<Http> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        let (patience, idle) = (Duration::from_secs(30), Duration::from_secs(1));
+        let client = Client::builder().no_proxy().timeout(patience).pool_idle_timeout(idle).build()?;
         Ok(Http { base, client })
     }
 

@@ -15,4 +15,5 @@ mod layering;
 mod live;
 mod refusals;
 mod restart;
+mod soak;
 mod sound;
