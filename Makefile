@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all test-rt bench bench-detect bench-data lint doc fixtures
+.PHONY: help build demo test test-all test-rt soak bench bench-detect bench-data lint doc fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -24,8 +24,13 @@ test: ## the tests, with a virtual sound card
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
-test-all: test test-rt ## the tests with and without sound devices, and under the real-time sanitizer
+test-all: test test-rt ## the tests with and without sound devices and under the real-time sanitizer, and a soak of a minute
 	cargo test --no-default-features
+	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
+
+soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
+	@$(NEED) $(BUILD_NEEDS)
+	MINUTES=$(or $(MINUTES),480) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak
 
 test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeSanitizer sees it
 	@$(NEED) $(BUILD_NEEDS)

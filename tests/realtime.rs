@@ -9,8 +9,6 @@
 
 use std::f64::consts::TAU;
 
-use tonearm::dsp::dtmf::DtmfConfig;
-use tonearm::dsp::silence::SilenceConfig;
 use tonearm::pipeline::{Channels, Hearing, Message, Order, Recorder, RecordingKey, Start};
 use tonearm::record::{GapCause, Reason, Rules, StopTones};
 use tonearm::rt::ring::{Producer, ring};
@@ -39,17 +37,10 @@ impl Bench {
         rtsan_standalone::ensure_initialized();
         let rate = Rate::new(HZ).unwrap();
         let (producer, ring) = ring::<i16>(CHANNELS, 2 * HZ as usize);
-        let hearing = Hearing {
-            rate,
-            channels: CHANNELS,
-            heard: Channels::ALL,
-            dtmf: DtmfConfig::default(),
-            silence: SilenceConfig::default(),
-        };
         let pace = Pace::Live { media_timeout: std::time::Duration::from_secs(2) };
         let (runner, end, _) = runner(Parts {
             ring,
-            hearing,
+            hearing: Hearing::new(rate, CHANNELS),
             frames_at_once: 9_600,
             pace,
             blocks: 500,

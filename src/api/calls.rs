@@ -24,6 +24,7 @@ use crate::control::Application;
 use crate::control::call::{CallRequest, plain};
 use crate::control::operation::Operation;
 use crate::error::{Error, Kind};
+use crate::store::hex;
 use crate::store::journal::IdempotencyKey;
 
 /// A body has at most so many bytes.
@@ -178,7 +179,7 @@ async fn record(
         app: app.0.id.clone(),
         path,
         key,
-        body_hash: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        body_hash: hex(&Sha256::digest(&bytes)),
     });
     let operation = api.control.record(&app.0, id, asked, repeat).await?;
     Ok(answer(api, success, &operation))

@@ -129,8 +129,8 @@ pub fn open_with(name: &str, wanted: Wanted) -> Result<Device, DeviceError> {
 
 impl From<Device> for Capture {
     fn from(device: Device) -> Capture {
-        let Device { rate, period_frames, consumer, keeper, .. } = device;
-        Capture { rate, ring: consumer, period_frames, feed: Feeding::Alone(Box::new(keeper)) }
+        let Device { rate, consumer, keeper, .. } = device;
+        Capture { rate, ring: consumer, feed: Feeding::Alone(Box::new(keeper)) }
     }
 }
 

@@ -95,8 +95,6 @@ pub struct Capture {
     pub rate: Rate,
     /// The frames it delivers.
     pub ring: Consumer,
-    /// About so many frames come at once.
-    pub period_frames: usize,
     /// What keeps it going.
     pub feed: Feeding,
 }

@@ -166,18 +166,17 @@ impl<T: Stored> Tape<T> {
 
 /// A source that delivers when it is asked to.
 pub fn asked((feed, ring): (Feed, Consumer)) -> Capture {
-    Capture { rate: feed.rate, ring, period_frames: feed.piece_frames(), feed: Feeding::Asked(feed.into()) }
+    Capture { rate: feed.rate, ring, feed: Feeding::Asked(feed.into()) }
 }
 
 /// A source that delivers in real time, on a thread of its own, after so much silence.
 pub fn paced((mut feed, ring): (Feed, Consumer), lead: Duration) -> Capture {
     let rate = feed.rate;
     feed.lead_in(rate.frames_in_ms(lead.as_millis() as u32));
-    let period_frames = rate.frames_in_ms(PERIOD_MS) as usize;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let thread = std::thread::Builder::new().name("capture".into()).spawn(move || deliver(&mut feed, &stopped));
-    Capture { rate, ring, period_frames, feed: Feeding::Alone(Box::new(Pacer { stop, thread: thread.ok() })) }
+    Capture { rate, ring, feed: Feeding::Alone(Box::new(Pacer { stop, thread: thread.ok() })) }
 }
 
 struct Pacer {

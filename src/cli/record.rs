@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::control::chain::Setup;
 use crate::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
 use crate::control::operation::{Canceler, Operation, RecordRequest};
+use crate::dsp::ear::Meter;
 use crate::pipeline::Channels;
 use crate::store::growth::{Abandoned, Outcome};
 use crate::wav::SampleFormat;
@@ -40,6 +41,12 @@ pub struct Record {
     /// The request, as it would be posted; the options below add to it
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
+    /// prompts: what is played before it; may be given several times
+    #[arg(long = "prompt", value_name = "URI")]
+    prompts: Vec<String>,
+    /// bargeInAllowed: speech or a key ends the prompts
+    #[arg(long)]
+    barge_in_allowed: bool,
     /// initialSilenceTimeoutInSeconds: with no speech for so long it fails
     #[arg(long, value_name = "SECONDS")]
     initial_silence: Option<i64>,
@@ -55,6 +62,12 @@ pub struct Record {
     /// playBeep: wait as long as the beep lasts before recording
     #[arg(long)]
     play_beep: bool,
+    /// streamWhileRecording: checked only, since nobody streams from a terminal's recording
+    #[arg(long)]
+    stream_while_recording: bool,
+    /// recordingFormat: what the recording is stored as
+    #[arg(long, value_name = "FORMAT")]
+    recording_format: Option<String>,
     /// clientContext: goes into the operation and the file's description
     #[arg(long, value_name = "TEXT")]
     client_context: Option<String>,
@@ -108,8 +121,14 @@ impl Record {
         })
     }
 
-    /// The file's members, and the options over them, checked as a posted request is.
+    /// What is asked for, checked as a posted request is.
     fn request(&self) -> Result<RecordRequest, Failure> {
+        let members = Value::Object(self.members()?).to_string();
+        request::parse(members.as_bytes()).map_err(Failure::Misused)
+    }
+
+    /// The file's members, and the options over them.
+    fn members(&self) -> Result<Map<String, Value>, Failure> {
         let mut members = match &self.request {
             Some(file) => {
                 let named = |why: String| Failure::Misused(format!("{}: {why}", file.display()));
@@ -120,16 +139,21 @@ impl Record {
             // A beep that nobody hears is no default for a terminal.
             None => Map::from_iter([("playBeep".to_owned(), json!(false))]),
         };
+        let prompts: Vec<Value> = self.prompts.iter().map(|uri| json!({"mediaInfo": {"uri": uri}})).collect();
         let options = [
+            ("prompts", (!prompts.is_empty()).then(|| json!(prompts))),
+            ("bargeInAllowed", self.barge_in_allowed.then_some(Value::Bool(true))),
             ("initialSilenceTimeoutInSeconds", self.initial_silence.map(Value::from)),
             ("maxSilenceTimeoutInSeconds", self.max_silence.map(Value::from)),
             ("maxRecordDurationInSeconds", self.max_duration.map(Value::from)),
             ("stopTones", (!self.stop_tones.is_empty()).then(|| json!(self.stop_tones))),
             ("playBeep", self.play_beep.then_some(Value::Bool(true))),
+            ("streamWhileRecording", self.stream_while_recording.then_some(Value::Bool(true))),
+            ("recordingFormat", self.recording_format.clone().map(Value::from)),
             ("clientContext", self.client_context.clone().map(Value::from)),
         ];
         members.extend(options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        request::parse(Value::Object(members).to_string().as_bytes()).map_err(Failure::Misused)
+        Ok(members)
     }
 
     async fn record(&self, settings: Settings, request: RecordRequest) -> Done {
@@ -211,16 +235,16 @@ async fn follow(line: &Line, mut running: Running) -> Result<Arc<Outcome>, Failu
             _ = frame.tick() => if show {
                 let frames = watched.now().committed_frames;
                 let seconds = line.spec().map_or(0.0, |spec| spec.rate.seconds(frames));
-                let _ = write!(io::stderr(), "\r{}\x1b[K", status(seconds, line));
+                let _ = write!(io::stderr(), "\r{}\x1b[K", status(seconds, &line.meters()));
                 let _ = io::stderr().flush();
             },
         }
     }
 }
 
-/// Elapsed time, level, floor, and whether there is speech.
-fn status(seconds: f64, line: &Line) -> String {
-    let Some(meter) = line.meters().into_iter().max_by(|a, b| a.rms_dbfs.total_cmp(&b.rms_dbfs)) else {
+/// Elapsed time, level, floor, whether there is speech, and the last key.
+fn status(seconds: f64, meters: &[Meter]) -> String {
+    let Some(meter) = meters.iter().max_by(|a, b| a.rms_dbfs.total_cmp(&b.rms_dbfs)) else {
         return format!("{seconds:7.1} s");
     };
     let column = |dbfs: f32| ((dbfs + 60.0) / 60.0 * COLUMNS as f32).clamp(0.0, COLUMNS as f32) as usize;
@@ -233,5 +257,75 @@ fn status(seconds: f64, line: &Line) -> String {
         })
         .collect();
     let what = if meter.speaking { "speech" } else { "silence" };
-    format!("{seconds:7.1} s  {bar}  {:6.1} dBFS, floor {:6.1}  {what}", meter.rms_dbfs, meter.floor_dbfs)
+    let key = meters.iter().find_map(|meter| meter.last_key).map(|key| format!(", key {}", key.char()));
+    format!(
+        "{seconds:7.1} s  {bar}  {:6.1} dBFS, floor {:6.1}  {what}{}",
+        meter.rms_dbfs,
+        meter.floor_dbfs,
+        key.unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::dsp::tone::Key;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        record: Record,
+    }
+
+    fn record(arguments: &str) -> Record {
+        Arguments::parse_from(["record"].into_iter().chain(arguments.split_whitespace())).record
+    }
+
+    #[test]
+    fn every_property_of_a_request_has_an_option() {
+        let options = "--prompt file:a.wav --prompt file:b.wav --barge-in-allowed --initial-silence 1 --max-silence 2 \
+                       --max-duration 3 --play-beep --stream-while-recording --stop-tone # --stop-tone 12 \
+                       --recording-format wav --client-context desk";
+        let asked = json!({
+            "prompts": [{"mediaInfo": {"uri": "file:a.wav"}}, {"mediaInfo": {"uri": "file:b.wav"}}],
+            "bargeInAllowed": true,
+            "initialSilenceTimeoutInSeconds": 1,
+            "maxSilenceTimeoutInSeconds": 2,
+            "maxRecordDurationInSeconds": 3,
+            "playBeep": true,
+            "streamWhileRecording": true,
+            "stopTones": ["#", "12"],
+            "recordingFormat": "wav",
+            "clientContext": "desk",
+        });
+        assert_eq!(Value::Object(record(options).members().unwrap()), asked);
+    }
+
+    #[test]
+    fn options_are_checked_as_a_posted_request_is() {
+        let Err(Failure::Misused(why)) = record("--recording-format flac").request() else { panic!("it was taken") };
+        assert_eq!(why, "recordingFormat \"flac\" is not supported; supported: wav");
+        assert!(record("--recording-format wav --stream-while-recording").request().unwrap().stream);
+    }
+
+    #[test]
+    fn the_status_line_shows_the_loudest_channel_and_the_last_key() {
+        let quiet = Meter {
+            rms_dbfs: -60.0,
+            peak: 0.0,
+            clipped: 0,
+            floor_dbfs: -70.0,
+            threshold_dbfs: -50.0,
+            speaking: false,
+            last_key: Key::new('#'),
+        };
+        let loud = Meter { rms_dbfs: -20.0, floor_dbfs: -58.5, threshold_dbfs: -40.0, speaking: true, ..quiet };
+        let line = "   12.5 s  ##########|#########..........   -20.0 dBFS, floor  -58.5  speech, key #";
+        assert_eq!(status(12.5, &[quiet, loud]), line);
+        let none = Meter { last_key: None, ..quiet };
+        assert!(status(0.0, &[none]).ends_with("floor  -70.0  silence"));
+        assert_eq!(status(0.0, &[]), "    0.0 s");
+    }
 }

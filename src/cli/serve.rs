@@ -24,6 +24,7 @@ use crate::control::line::{self, Line, Microphone};
 use crate::control::notify::{Hosts, signing_key};
 use crate::control::{Application, Control, Settings};
 use crate::pipeline::Channels;
+use crate::store::hex;
 use crate::store::journal::Journal;
 use crate::store::lock::Lock;
 
@@ -218,8 +219,7 @@ fn local_application(path: &Path) -> Result<Application, String> {
             let mut bytes = [0; 24];
             getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
             let token = BASE64_URL_SAFE_NO_PAD.encode(bytes);
-            let hex: String = digest(&token).iter().map(|byte| format!("{byte:02x}")).collect();
-            write_secret(path, hex.as_bytes()).map_err(named)?;
+            write_secret(path, hex(&digest(&token)).as_bytes()).map_err(named)?;
             eprintln!("The token of this daemon, shown only now: {token}");
             eprintln!("(To have another one made, delete {} and start again.)", path.display());
             digest(&token)

@@ -27,10 +27,9 @@ const BLOCK_MS: u32 = 20;
 const FLAT_BLOCK_SAMPLES: usize = 32_768;
 /// Flat out, so many blocks are enough to keep both sides busy.
 const FLAT_BLOCKS: usize = 4;
-/// The pipeline sleeps about one device period, but no shorter: each nap costs a context switch.
-const SHORTEST_NAP: Duration = Duration::from_millis(12);
-/// Nor longer, or a request would be late.
-const LONGEST_NAP: Duration = Duration::from_millis(20);
+/// The pipeline looks for frames so often, whatever the device's period: a frame is then in its file within 20 ms of its
+/// capture. Each nap costs two context switches, the writer's included.
+const PIPELINE_NAP: Duration = Duration::from_millis(12);
 /// The writer is woken by the pipeline; this is for the case that it was not.
 const WRITER_NAP: Duration = Duration::from_millis(500);
 
@@ -113,7 +112,6 @@ impl Chain {
         let Feeding::Alone(feed) = capture.feed else {
             return Err("a source that waits to be asked is no live source".to_owned());
         };
-        let period = Duration::from_secs_f64(capture.rate.seconds(capture.period_frames as u64));
         let frames_at_once = capture.rate.frames_in_ms(200) as usize;
         let pace = Pace::Live { media_timeout: setup.media_timeout };
         let heard = setup.heard.iter(capture.ring.channels()).count();
@@ -130,8 +128,8 @@ impl Chain {
                 .map_err(|error| format!("no thread for the {name}: {error}"))
         };
         let writing = spawn("writer", Box::new(move || writer.run(WRITER_NAP)))?;
-        let (stopped, wake, nap) = (stop.clone(), writing.thread().clone(), period.clamp(SHORTEST_NAP, LONGEST_NAP));
-        let hearing = spawn("pipeline", Box::new(move || runner.run(&stopped, &wake, nap)))?;
+        let (stopped, wake) = (stop.clone(), writing.thread().clone());
+        let hearing = spawn("pipeline", Box::new(move || runner.run(&stopped, &wake, PIPELINE_NAP)))?;
         Ok(Chain { desk, stop, threads: vec![hearing, writing], _feed: feed })
     }
 
@@ -166,10 +164,11 @@ impl FlatChain {
             return Err("a source in real time cannot be read flat out".to_owned());
         };
         let hearing = hearing(capture.rate, &capture.ring, setup);
+        let frames_at_once = feed.piece_frames();
         let (runner, writer, desk) = set_up(Parts {
             ring: capture.ring,
             hearing,
-            frames_at_once: capture.period_frames,
+            frames_at_once,
             pace: Pace::Flat,
             blocks: FLAT_BLOCKS,
             block_samples: FLAT_BLOCK_SAMPLES,

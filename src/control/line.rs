@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::chain::{Chain, Desk, FlatChain, Setup, next_key};
-use crate::capture::{self, Pace, Source};
+use crate::capture::{self, Capture, Pace, Source};
 use crate::clock;
 use crate::dsp::ear::Meter;
 use crate::pipeline::{Channels, Order, RecordingKey, Start};
@@ -124,6 +124,12 @@ impl Microphone {
     /// A microphone that nobody has opened.
     pub fn new(source: Source, setup: Setup) -> Arc<Microphone> {
         Arc::new(Microphone { source, setup, state: Mutex::new(State::Closed("it is being opened".to_owned())) })
+    }
+
+    /// A microphone that hears what delivers already.
+    pub fn hearing(capture: Capture, source: Source, setup: Setup) -> Result<Arc<Microphone>, String> {
+        let state = Mutex::new(State::Open(Chain::live(capture, &setup)?));
+        Ok(Arc::new(Microphone { source, setup, state }))
     }
 
     /// Opens it on a thread of its own, trying again until it succeeds.

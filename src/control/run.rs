@@ -319,6 +319,8 @@ impl Control {
         tracing::info!(operation = %id, reason = ?operation.reason, "an operation has ended");
         if let Some(entry) = state.operations.get_mut(&id) {
             entry.operation = operation;
+            // It says all there is to know from now on.
+            entry.growth = None;
         }
         self.leave(&mut state, &key, id);
     }

@@ -5,7 +5,7 @@ use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::keys;
 use super::level::Level;
 use super::silence::{self, SilenceConfig, SpeechEvent};
-use super::tone::Tone;
+use super::tone::{Key, Tone};
 use crate::units::{self, Rate};
 
 /// What was heard. Frames are absolute: the first frame ever heard or lost is 0.
@@ -44,6 +44,8 @@ pub struct Meter {
     pub threshold_dbfs: f32,
     /// Whether there is speech now.
     pub speaking: bool,
+    /// The last key that was heard.
+    pub last_key: Option<Key>,
 }
 
 /// How one channel is heard.
@@ -54,6 +56,7 @@ pub struct Ear {
     silence: silence::Hearing,
     level: Level,
     last_voiced_frame: Option<u64>,
+    last_key: Option<Key>,
 }
 
 impl Ear {
@@ -67,6 +70,7 @@ impl Ear {
             decimator,
             level: Level::default(),
             last_voiced_frame: None,
+            last_key: None,
         }
     }
 
@@ -83,17 +87,18 @@ impl Ear {
 
     /// Hears what has been taken, up to device frame `heard_frame`.
     pub fn hear(&mut self, heard_frame: u64, mut report: impl FnMut(Heard)) {
-        let Ear { decimator, dtmf, silence, last_voiced_frame, .. } = self;
+        let Ear { decimator, dtmf, silence, last_voiced_frame, last_key, .. } = self;
         let known = decimator.known(heard_frame);
         // Hop by hop, so that what the one tells the other does not depend on how much is heard at once.
-        while let Some(end) = dtmf.hear(known, &mut |event| report(key(event, silence))) {
+        while let Some(end) = dtmf.hear(known, &mut |event| report(key(event, silence, last_key))) {
             silence.hear(end, &mut |event| report(speech(event, last_voiced_frame)));
         }
     }
 
     /// Hears that frames are missing.
     pub fn lose(&mut self, frames: u64, mut report: impl FnMut(Heard)) {
-        self.dtmf.release(self.decimator.position(), &mut |event| report(key(event, &mut self.silence)));
+        let Ear { decimator, dtmf, silence, last_key, .. } = self;
+        dtmf.release(decimator.position(), &mut |event| report(key(event, silence, last_key)));
         if self.silence.speaking() {
             report(Heard::SpeechOff);
         }
@@ -132,13 +137,15 @@ impl Ear {
             floor_dbfs: self.silence.floor_dbfs(),
             threshold_dbfs: self.silence.threshold_dbfs(),
             speaking: self.silence.speaking(),
+            last_key: self.last_key,
         }
     }
 }
 
-fn key(event: DtmfEvent, silence: &mut silence::Hearing) -> Heard {
+fn key(event: DtmfEvent, silence: &mut silence::Hearing, last_key: &mut Option<Key>) -> Heard {
     match event {
         DtmfEvent::Pressed(tone) => {
+            *last_key = Some(tone.key);
             silence.key_down(tone.onset_frame);
             Heard::Key(tone)
         }

@@ -161,6 +161,13 @@ pub struct Hearing {
     pub silence: SilenceConfig,
 }
 
+impl Hearing {
+    /// All channels of such a device, by the detectors' defaults.
+    pub fn new(rate: Rate, channels: usize) -> Hearing {
+        Hearing { rate, channels, heard: Channels::ALL, dtmf: DtmfConfig::default(), silence: SilenceConfig::default() }
+    }
+}
+
 /// The ears of the channels that are heard, each with its channel.
 type Ears = Vec<(usize, Ear)>;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::dsp::ear::Meter;
+use crate::dsp::tone::Key;
 
 /// One channel's levels. Each value is whole by itself; two of them may be of different moments. That is enough to
 /// draw a meter, so all orderings are relaxed.
@@ -15,6 +16,8 @@ struct Channel {
     peak: AtomicU32,
     clipped: AtomicU64,
     speaking: AtomicBool,
+    /// Its character; 0 is none.
+    last_key: AtomicU32,
 }
 
 /// The levels of a device's channels; reading does not disturb the pipeline.
@@ -36,6 +39,7 @@ impl Meters {
         slot.peak.store(meter.peak.to_bits(), Ordering::Relaxed);
         slot.clipped.fetch_add(meter.clipped, Ordering::Relaxed);
         slot.speaking.store(meter.speaking, Ordering::Relaxed);
+        slot.last_key.store(meter.last_key.map_or(0, |key| u32::from(key.char())), Ordering::Relaxed);
     }
 
     /// A channel's levels as last written; `clipped` since the start.
@@ -49,6 +53,32 @@ impl Meters {
             floor_dbfs: float(&slot.floor_dbfs),
             threshold_dbfs: float(&slot.threshold_dbfs),
             speaking: slot.speaking.load(Ordering::Relaxed),
+            last_key: char::from_u32(slot.last_key.load(Ordering::Relaxed)).and_then(Key::new),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_read_back_and_clipped_samples_add_up() {
+        let meters = Meters::new(1);
+        assert_eq!(meters.read(0).unwrap().last_key, None);
+        let meter = Meter {
+            rms_dbfs: -20.0,
+            peak: 0.5,
+            clipped: 3,
+            floor_dbfs: -60.0,
+            threshold_dbfs: -45.0,
+            speaking: true,
+            last_key: Key::new('#'),
+        };
+        meters.publish(0, meter);
+        assert_eq!(meters.read(0), Some(meter));
+        meters.publish(0, meter);
+        assert_eq!(meters.read(0), Some(Meter { clipped: 6, ..meter }));
+        assert_eq!(meters.read(1), None);
     }
 }

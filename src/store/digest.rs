@@ -4,6 +4,11 @@ use std::collections::VecDeque;
 
 use sha2::{Digest as _, Sha256};
 
+/// A digest as it is told and kept: lower-case hex.
+pub fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A stop tone has at most 16 keys, so that the first key of one is among the last 16 that were pressed.
 const MARKS: usize = 16;
 
@@ -59,7 +64,6 @@ impl Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::file::hex;
 
     #[test]
     fn the_state_at_a_mark_is_the_digest_of_what_lies_before_it() {
@@ -74,11 +78,7 @@ mod tests {
         digest.update(&bytes[82..]);
         for frame in [0, 10, 15, 40, 41, 100] {
             let expected = Sha256::digest(&bytes[..frame as usize * 2]);
-            assert_eq!(
-                digest.at(frame).map(hex),
-                Some(expected.iter().map(|b| format!("{b:02x}")).collect()),
-                "{frame}"
-            );
+            assert_eq!(digest.at(frame).map(Sha256::finalize), Some(expected), "{frame}");
         }
         assert!(digest.at(9).is_none(), "it was marked too late");
     }

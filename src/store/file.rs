@@ -37,7 +37,10 @@ pub(super) struct SampleFile {
 
 /// The way the samples take.
 enum Samples {
-    Hound { writer: Box<WavWriter<Batch>>, batch: Batch },
+    Hound {
+        writer: Box<WavWriter<Batch>>,
+        batch: Batch,
+    },
     /// Past hound's 32-bit counters; also while nothing may be written any more.
     Direct,
 }
@@ -162,11 +165,6 @@ pub(super) fn hash(file: &File, spec: Spec, frames: u64) -> io::Result<Sha256> {
         at += piece as u64;
     }
     Ok(sha)
-}
-
-/// A digest as it is told.
-pub(super) fn hex(sha: Sha256) -> String {
-    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn through_hound(writer: &mut WavWriter<Batch>, format: SampleFormat, bytes: &[u8]) -> hound::Result<()> {

@@ -14,6 +14,7 @@ mod recording;
 pub mod recover;
 pub mod writer;
 
+pub use digest::hex;
 pub use file::part_of;
 
 /// The bytes that an unprivileged process may still write to the file system of `folder`.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use sha2::Digest as _;
 
-use super::digest::Digest;
-use super::file::{SampleFile, hex};
+use super::digest::{Digest, hex};
+use super::file::SampleFile;
 use super::growth::{Finished, Gap, Outcome, Phase, Recorded, StoreError};
 use super::opinion::{SecondOpinion, second_opinion};
 use super::writer::Ticket;
@@ -143,23 +144,20 @@ impl Recording {
         }
     }
 
-    /// Writes what is settled, syncs it when it is time, and tells readers.
+    /// Writes what is settled, tells readers, and syncs it when it is time: nobody waits for the disk who need not.
     pub fn flush(&mut self) {
         self.write();
         let State::Growing(growing) = &mut self.file else { return };
         let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
-        let synced = if every > 0 && frames - self.synced_frames >= every {
-            self.synced_frames = frames;
-            growing.0.sync()
-        } else {
-            Ok(())
-        };
         if frames > self.published_frames {
             self.published_frames = frames;
             self.ticket.growth.grown(frames);
         }
-        if let Err(e) = synced {
-            self.fail(StoreError::io("syncing the recording", &e));
+        if every > 0 && frames - self.synced_frames >= every {
+            self.synced_frames = frames;
+            if let Err(e) = growing.0.sync() {
+                self.fail(StoreError::io("syncing the recording", &e));
+            }
         }
     }
 
@@ -333,7 +331,7 @@ fn close((file, digest): (SampleFile, Digest), frames: u64) -> (Finished, Option
     let spec = file.spec();
     let (bytes, error) = file.finish(frames);
     let (sha256, error) = match sha {
-        Ok(sha) => (hex(sha), error),
+        Ok(sha) => (hex(&sha.finalize()), error),
         Err(e) => (String::new(), error.or(Some(StoreError::io("reading the recording", &e)))),
     };
     (Finished { frames, rate: spec.rate, channels: spec.channels, bytes, sha256 }, error)

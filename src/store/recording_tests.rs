@@ -1,8 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sha2::Digest as _;
-
 use super::*;
 use crate::record::Ending;
 use crate::store::file::part_of;
@@ -63,7 +61,7 @@ fn sha_of_samples(path: &Path, spec: Spec, frames: u64) -> String {
     let bytes = std::fs::read(path).unwrap();
     let start = header::len(spec);
     let samples = &bytes[start..start + (frames * spec.frame_bytes()) as usize];
-    sha2::Sha256::digest(samples).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha2::Sha256::digest(samples))
 }
 
 fn folder() -> (tempfile::TempDir, PathBuf) {

@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use sha2::Digest as _;
+
+use super::digest::hex;
 use super::file::{self, part_of};
 use super::growth::{Finished, StoreError};
 use crate::wav::{Spec, header};
@@ -95,7 +98,7 @@ fn whole_frames(file: &File, spec: Spec) -> io::Result<u64> {
 }
 
 fn describe_open(file: &File, spec: Spec, frames: u64) -> io::Result<Finished> {
-    let sha256 = file::hex(file::hash(file, spec, frames)?);
+    let sha256 = hex(&file::hash(file, spec, frames)?.finalize());
     let bytes = header::file_bytes(spec, frames);
     Ok(Finished { frames, rate: spec.rate, channels: spec.channels, bytes, sha256 })
 }

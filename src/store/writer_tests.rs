@@ -3,8 +3,6 @@ use std::path::Path;
 use crossbeam_channel::Sender;
 
 use super::*;
-use crate::dsp::dtmf::DtmfConfig;
-use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::{Channels, Hearing, Order, Recorder, Start};
 use crate::record::{Reason, Rules, StopTones};
 use crate::rt::ring::{Producer, ring};
@@ -25,14 +23,7 @@ const RATE: u32 = 8_000;
 /// A device of one channel whose pipeline and writer take turns on one thread, as in a replay.
 fn rig() -> Rig {
     let (device, consumer) = ring(1, 1 << 20);
-    let rate = Rate::new(RATE).unwrap();
-    let hearing = Hearing {
-        rate,
-        channels: 1,
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-    };
+    let hearing = Hearing::new(Rate::new(RATE).unwrap(), 1);
     let parts =
         Parts { ring: consumer, hearing, frames_at_once: 1_024, pace: Pace::Flat, blocks: 64, block_samples: 1_024 };
     let (runner, end, commands) = runner(parts);

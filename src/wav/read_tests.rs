@@ -36,6 +36,15 @@ fn fmt(tag: u16, channels: u16, hz: u32, frame: u16, bits: u16) -> Vec<u8> {
     out
 }
 
+/// The same format in the extensible form, with so many valid bits in each container.
+fn extensible(mut plain: Vec<u8>, valid_bits: u16) -> Vec<u8> {
+    let tag = plain[0];
+    plain[..2].copy_from_slice(&0xFFFEu16.to_le_bytes());
+    plain.extend([22, 0, valid_bits as u8, 0, 0, 0, 0, 0, tag]);
+    plain.resize(40, 0);
+    plain
+}
+
 fn open(bytes: Vec<u8>) -> Result<Reader<Cursor<Vec<u8>>>, WavError> {
     Reader::new(Cursor::new(bytes))
 }
@@ -63,17 +72,28 @@ fn samples_of_every_size_become_the_exact_fraction_of_full_scale() {
     ];
     for (tag, bits, data, expected) in cases {
         let plain = fmt(tag, 2, 44_100, 2 * bits / 8, bits);
-        let mut extensible = plain.clone();
-        extensible[..2].copy_from_slice(&0xFFFEu16.to_le_bytes());
-        extensible.extend([22, 0, bits as u8, 0, 0, 0, 0, 0, tag as u8]);
-        extensible.resize(40, 0);
-        for format in [plain, extensible] {
+        for format in [plain.clone(), extensible(plain, bits)] {
             let size = data.len() as u32;
             let mut reader =
                 open(riff(b"RIFF", &[(b"fmt ", &format, format.len() as u32), (b"data", &data, size)], true)).unwrap();
             assert_eq!(reader.info(), Info { rate_hz: 44_100, channels: 2, bits, float: tag == 3, frames: 1 });
             assert_eq!(all(&mut reader), expected, "{bits} bits");
         }
+    }
+}
+
+#[test]
+fn valid_bits_are_the_upper_ones_of_a_larger_container() {
+    // Microsoft on WAVEFORMATEXTENSIBLE: with fewer valid bits than the container has, the data is left-aligned in it.
+    for (container, valid) in [(16, 12), (24, 20), (32, 20), (32, 24)] {
+        let steps = [-1 << (valid - 1), 1, (1 << (valid - 1)) - 1];
+        let stored = steps.map(|step: i32| (step << (container - valid)).to_le_bytes());
+        let bytes = usize::from(container / 8);
+        let data: Vec<u8> = stored.iter().flat_map(|sample| &sample[..bytes]).copied().collect();
+        let format = extensible(fmt(1, 1, 48_000, container / 8, container), valid);
+        let chunks: [(&[u8; 4], &[u8], u32); 2] = [(b"fmt ", &format, 40), (b"data", &data, data.len() as u32)];
+        let expected = steps.map(|step| step as f32 / (1 << (valid - 1)) as f32);
+        assert_eq!(all(&mut open(riff(b"RIFF", &chunks, true)).unwrap()), expected, "{valid} bits in {container}");
     }
 }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tonearm::dsp::dtmf::DtmfConfig;
-use tonearm::dsp::silence::SilenceConfig;
+use tonearm::dsp::tone::Key;
 use tonearm::pipeline::{
     Block, Channels, Hearing, Message, Order, Outcome, Outlet, Pipeline, Recorder, RecordingKey, Start,
 };
@@ -87,14 +86,7 @@ fn begin_two(pipeline: &mut Pipeline<()>, memories: &mut Memories, rate: Rate) {
 }
 
 fn pipeline(rate: Rate) -> Pipeline<()> {
-    let hearing = Hearing {
-        rate,
-        channels: 1,
-        heard: Channels::ALL,
-        dtmf: DtmfConfig::default(),
-        silence: SilenceConfig::default(),
-    };
-    Pipeline::new(&hearing, 4_096)
+    Pipeline::new(&Hearing::new(rate, 1), 4_096)
 }
 
 fn floats(sound: &Sound) -> Arc<[f32]> {
@@ -178,6 +170,14 @@ fn a_stop_tone_is_cut_from_the_file_and_never_committed() {
         let late_ms = (at_frame as f64 - onset as f64) * 1_000.0 / f64::from(hz);
         assert!((-10.0..=1.0).contains(&late_ms), "{hz} Hz: cut {late_ms} ms after the onset");
     }
+}
+
+#[test]
+fn the_meter_shows_the_last_key() {
+    let (mut pipeline, mut memories) = (pipeline(Rate::TELEPHONE), Memories::default());
+    assert_eq!(pipeline.meter(0).unwrap().last_key, None);
+    pipeline.hear(&floats(&Sound::at(8_000).key('1', 60).hiss(100).key('#', 60).hiss(100)), &mut memories);
+    assert_eq!(pipeline.meter(0).unwrap().last_key, Key::new('#'));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A daemon as its users run it: the program, a configuration file, HTTP.
 
 use std::error::Error;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,20 +9,26 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tonearm::api::auth::digest;
+use tonearm::store::hex;
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 pub const TOKEN: &str = "a-token-for-tests";
 
+/// What answers HTTP at an address, asked as the application `bot`.
+pub struct Http {
+    pub base: String,
+    pub client: Client,
+}
+
 /// A running daemon with one application, `bot`; it is killed when this is dropped.
 pub struct Daemon {
-    pub base: String,
+    http: Http,
     #[allow(dead_code, reason = "benches share this file")]
     pub config: PathBuf,
-    pub client: Client,
     #[allow(dead_code, reason = "benches share this file")]
     pub child: Child,
     /// Kept open, or the daemon would write into a closed pipe.
@@ -33,7 +40,7 @@ pub type Lines<'a> = &'a [(&'a str, &'a str)];
 
 /// Writes a configuration whose data lie in `folder`; `more` is appended as it is.
 pub fn configure(folder: &Path, lines: Lines<'_>, more: &str) -> Outcome<PathBuf> {
-    let digest: String = Sha256::digest(TOKEN).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&digest(TOKEN));
     let mut text = format!("[server]\nlisten = \"127.0.0.1:0\"\n[storage]\ndirectory = {:?}\n", folder.join("data"));
     for (name, source) in lines {
         text += &format!("[lines.{name}]\nsource = {source:?}\n");
@@ -67,9 +74,24 @@ impl Daemon {
                 break line[at..].split_whitespace().next().unwrap_or("").trim_end_matches('/').to_owned();
             }
         };
+        Ok(Daemon { http: Http::at(base)?, config: config.to_owned(), child, _stdout: lines })
+    }
+}
+
+impl Deref for Daemon {
+    type Target = Http;
+
+    fn deref(&self) -> &Http {
+        &self.http
+    }
+}
+
+impl Http {
+    pub fn at(base: String) -> Outcome<Http> {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
-        Ok(Daemon { base, config: config.to_owned(), client, child, _stdout: lines })
+        let (patience, idle) = (Duration::from_secs(30), Duration::from_secs(1));
+        let client = Client::builder().no_proxy().timeout(patience).pool_idle_timeout(idle).build()?;
+        Ok(Http { base, client })
     }
 
     /// A request as `bot` makes it.
@@ -89,5 +111,18 @@ impl Daemon {
     #[allow(dead_code, reason = "benches share this file")]
     pub async fn get(&self, path: &str) -> Outcome<Value> {
         Ok(self.send(Method::GET, path, None).await?.error_for_status()?.json().await?)
+    }
+    /// An operation of this call once it has ended.
+    #[allow(dead_code, reason = "benches share this file")]
+    pub async fn ended(&self, call: &str, operation: &Value) -> Outcome<Value> {
+        let path = format!("/app/calls/{call}/operations/{}", operation["id"].as_str().ok_or("no id")?);
+        for _ in 0..1_500 {
+            let operation = self.get(&path).await?;
+            if operation["status"] == "completed" || operation["status"] == "failed" {
+                return Ok(operation);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err("it did not end within 15 s".into())
     }
 }

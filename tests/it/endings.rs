@@ -11,8 +11,9 @@ use axum::{Json, Router};
 use reqwest::Method;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tonearm::store::hex;
 
-use crate::daemon::{Daemon, Outcome, configure};
+use crate::daemon::{Daemon, configure};
 use crate::sound::Sound;
 
 /// Who is notified.
@@ -76,7 +77,7 @@ impl Stage {
     }
 
     async fn ended(&self, operation: &Value) -> Value {
-        ended(&self.daemon, operation).await.unwrap()
+        self.daemon.ended("mic", operation).await.unwrap()
     }
 
     /// Records to the end, and holds operation, notification and file against each other.
@@ -110,21 +111,8 @@ impl Stage {
         let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
         assert_eq!(operation["recording"]["frames"], samples.len());
         let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        let digest: String = Sha256::digest(&data).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(operation["recording"]["sha256"], digest);
+        assert_eq!(operation["recording"]["sha256"], hex(&Sha256::digest(&data)));
     }
-}
-
-async fn ended(daemon: &Daemon, operation: &Value) -> Outcome<Value> {
-    let id = operation["id"].as_str().ok_or("no id")?;
-    for _ in 0..1_500 {
-        let operation = daemon.get(&format!("/app/calls/mic/operations/{id}")).await?;
-        if operation["status"] == "completed" || operation["status"] == "failed" {
-            return Ok(operation);
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    Err("it did not end within 15 s".into())
 }
 
 /// Status, reason, code and subcode of an operation.

@@ -13,10 +13,12 @@ mod device;
 mod docs;
 mod endings;
 mod fixtures;
+mod gaps;
 mod layering;
 mod live;
 mod refusals;
 mod restart;
 #[path = "../../benches/score/mod.rs"]
 mod score;
+mod soak;
 mod sound;
