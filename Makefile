@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all test-rt soak bench bench-detect bench-data lint doc fixtures
+.PHONY: help build demo test test-all clients test-rt soak bench bench-detect bench-data lint doc fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -24,9 +24,14 @@ test: ## the tests, with a virtual sound card
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
-test-all: test test-rt ## the tests with and without sound devices and under the real-time sanitizer, and a soak of a minute
+test-all: test test-rt clients ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
 	cargo test --no-default-features
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
+
+clients: ## Microsoft's own clients and others' tools against the daemon, from PyPI and npm
+	@$(NEED) $(BUILD_NEEDS) python3:python3-venv npm:nodejs npm
+	@tests/clients/install.sh
+	cargo test --test it -- --ignored clients::
 
 soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)

@@ -8,18 +8,18 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::auth::Caller;
+use super::collection::{Page, not_ours};
 use super::error::Refusal;
 use super::json::{Members, Unknown};
-use super::operations::{call_json, operation_json};
+use super::operations::{call_json, operation_json, tag_of};
 use super::path::NamedApplication;
 use super::record;
-use super::{Api, MEDIA_ROLE};
+use super::{Api, MEDIA_ROLE, set};
 use crate::control::Application;
 use crate::control::call::{CallRequest, plain};
 use crate::control::operation::Operation;
@@ -84,18 +84,32 @@ async fn body(request: Request) -> Result<Vec<u8>, Error> {
     Err(Error::new(Kind::MediaType, message))
 }
 
-fn collection(items: Vec<Value>) -> Response {
-    Json(json!({"value": items})).into_response()
-}
-
 /// GET of all calls.
-pub async fn list(State(api): State<Arc<Api>>, app: App) -> Answer {
-    Ok(collection(api.control.calls(&app.0).iter().map(call_json).collect()))
+pub async fn list(State(api): State<Arc<Api>>, app: App, page: Page) -> Answer {
+    let mut calls = api.control.calls(&app.0);
+    if let Some(after) = &page.after {
+        let at = calls.iter().position(|call| call.id == *after).ok_or_else(not_ours)?;
+        calls.drain(..=at);
+    }
+    Ok(page.of(&format!("{}/app/calls", api.base()), &calls, |call| call.id.clone(), call_json))
 }
 
 /// GET of a call.
-pub async fn get(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>) -> Answer {
-    Ok(Json(call_json(&api.control.call(&app.0, &id)?)).into_response())
+pub async fn get(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+    let call = api.control.call(&app.0, &id)?;
+    Ok(unless_known(&headers, call.revision, || Json(call_json(&call)).into_response()))
+}
+
+/// An answer with the tag of its revision, or only that if the client has this revision already.
+fn unless_known(headers: &HeaderMap, revision: u64, answer: impl FnOnce() -> Response) -> Response {
+    let tag = tag_of(revision);
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut response = match known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag)) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => answer(),
+    };
+    set(response.headers_mut(), "etag", &tag);
+    response
 }
 
 /// POST of a call.
@@ -110,7 +124,8 @@ pub async fn open(State(api): State<Arc<Api>>, app: App, request: Request) -> An
     members.finish(Unknown::Ignored)?;
     let call = api.control.open_call(&app.0, request).await?;
     let location = format!("{}/app/calls/{}", api.base(), call.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(call_json(&call))).into_response())
+    let headers = [(header::LOCATION, location), (header::ETAG, tag_of(call.revision))];
+    Ok((StatusCode::CREATED, headers, Json(call_json(&call))).into_response())
 }
 
 /// The line that `targets[0]` names.
@@ -195,23 +210,27 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
 /// An operation with its location.
 fn answer(api: &Api, status: StatusCode, operation: &Operation) -> Response {
     let location = format!("{}/app/calls/{}/operations/{}", api.base(), operation.call, operation.id);
-    (status, [(header::LOCATION, location)], Json(operation_json(operation, &api.links))).into_response()
+    let headers = [(header::LOCATION, location), (header::ETAG, tag_of(operation.revision))];
+    (status, headers, Json(operation_json(operation, &api.links))).into_response()
 }
 
 /// GET of all operations of a call.
-pub async fn operations(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>) -> Answer {
-    let operations = api.control.operations(&app.0, &id)?;
-    Ok(collection(operations.iter().map(|operation| operation_json(operation, &api.links)).collect()))
+pub async fn operations(State(api): State<Arc<Api>>, app: App, Path(id): Path<String>, page: Page) -> Answer {
+    let operations = api.control.operations(&app.0, &id, page.after_number()?, page.wanted())?;
+    let url = format!("{}/app/calls/{id}/operations", api.base());
+    Ok(page.of(&url, &operations, |one| one.seq.to_string(), |one| operation_json(one, &api.links)))
 }
 
 /// GET of an operation.
-pub async fn operation(State(api): State<Arc<Api>>, app: App, Path((id, op)): Path<(String, String)>) -> Answer {
+pub async fn operation(
+    State(api): State<Arc<Api>>,
+    app: App,
+    Path((id, op)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
     let operation = api.control.operation(&app.0, &id, &op)?;
-    let mut response = Json(operation_json(&operation, &api.links)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{}\"", operation.revision)) {
-        response.headers_mut().insert(HeaderName::from_static("etag"), tag);
-    }
-    Ok(response)
+    let answer = || Json(operation_json(&operation, &api.links)).into_response();
+    Ok(unless_known(&headers, operation.revision, answer))
 }
 
 /// DELETE of an operation.

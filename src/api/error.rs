@@ -4,8 +4,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
+use super::wire::{ErrorBody, ErrorInner, InnerErrorBody};
 use crate::clock;
 use crate::error::{Error, Kind};
 
@@ -62,19 +62,14 @@ impl IntoResponse for Refusal {
 /// Writes the body of an error.
 pub fn render(error: &Error, ids: &RequestIds) -> Response {
     let (status, code) = code(error.kind);
-    let body = json!({
-        "error": {
-            "code": code,
-            "message": error.message,
-            "target": error.target,
-            "details": [],
-            "innerError": {
-                "date": clock::wall().strftime("%Y-%m-%dT%H:%M:%S").to_string(),
-                "request-id": ids.request,
-                "client-request-id": ids.client.as_ref().unwrap_or(&ids.request),
-            },
-        },
-    });
+    let inner_error = InnerErrorBody {
+        date: clock::wall().strftime("%Y-%m-%dT%H:%M:%S").to_string(),
+        request_id: &ids.request,
+        client_request_id: ids.client.as_ref().unwrap_or(&ids.request),
+    };
+    let body = ErrorBody {
+        error: ErrorInner { code, message: &error.message, target: error.target.as_deref(), details: [], inner_error },
+    };
     let mut response = (status, axum::Json(body)).into_response();
     match error.kind {
         Kind::Unauthenticated => {

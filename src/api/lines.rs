@@ -10,11 +10,12 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Api;
 use super::body::pieces;
 use super::calls::App;
+use super::wire::{CollectionBody, LevelBody, LineBody, LineReadyBody, ReadyBody};
 use crate::control::line::Line;
 use crate::dsp::ear::Meter;
 
@@ -28,51 +29,53 @@ pub async fn healthz() -> Response {
 
 /// Which lines can record.
 pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
-    let lines: Vec<Value> = api
+    let lines: Vec<LineReadyBody> = api
         .control
         .lines()
         .iter()
-        .map(|line| match line.ready() {
-            Ok(()) => json!({"line": line.name(), "ready": true}),
-            Err(why) => json!({"line": line.name(), "ready": false, "reason": why}),
+        .map(|line| {
+            let reason = line.ready().err().map(|why| why.to_string());
+            LineReadyBody { line: line.name(), ready: reason.is_none(), reason }
         })
         .collect();
-    let ready = lines.iter().all(|line| line["ready"] == true);
+    let ready = lines.iter().all(|line| line.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": ready, "lines": lines}))).into_response()
+    (status, Json(ReadyBody { ready, lines })).into_response()
 }
 
 /// The lines that an application may use.
 pub async fn lines(State(api): State<Arc<Api>>, app: App) -> Response {
-    Json(json!({"value": usable(&api, &app).iter().map(|line| line_json(line)).collect::<Vec<_>>()})).into_response()
+    let lines = usable(&api, &app);
+    let value = lines.iter().map(|line| line_json(line)).collect();
+    Json(CollectionBody { value, next_link: None }).into_response()
 }
 
 fn usable(api: &Api, app: &App) -> Vec<Arc<Line>> {
     api.control.lines().iter().filter(|line| app.0.may_use(line.name())).cloned().collect()
 }
 
-fn line_json(line: &Line) -> Value {
+fn line_json(line: &Line) -> LineBody<'_> {
     let spec = line.spec();
-    json!({
-        "name": line.name(),
-        "source": line.source().to_string(),
-        "ready": line.ready().is_ok(),
-        "channels": spec.map(|spec| spec.channels),
-        "sampleRate": spec.map(|spec| spec.rate.hz()),
-        "levels": line.meters().iter().map(meter_json).collect::<Vec<_>>(),
-    })
+    LineBody {
+        name: line.name(),
+        source: line.source().to_string(),
+        ready: line.ready().is_ok(),
+        channels: spec.map(|spec| spec.channels),
+        sample_rate: spec.map(|spec| spec.rate.hz()),
+        levels: line.meters().iter().map(meter_json).collect(),
+    }
 }
 
-fn meter_json(meter: &Meter) -> Value {
+fn meter_json(meter: &Meter) -> LevelBody {
     let rounded = |dbfs: f32| (f64::from(dbfs) * 10.0).round() / 10.0;
-    json!({
-        "rmsDbfs": rounded(meter.rms_dbfs),
-        "peak": (f64::from(meter.peak) * 10_000.0).round() / 10_000.0,
-        "clipped": meter.clipped,
-        "noiseFloorDbfs": rounded(meter.floor_dbfs),
-        "thresholdDbfs": rounded(meter.threshold_dbfs),
-        "speaking": meter.speaking,
-    })
+    LevelBody {
+        rms_dbfs: rounded(meter.rms_dbfs),
+        peak: (f64::from(meter.peak) * 10_000.0).round() / 10_000.0,
+        clipped: meter.clipped,
+        noise_floor_dbfs: rounded(meter.floor_dbfs),
+        threshold_dbfs: rounded(meter.threshold_dbfs),
+        speaking: meter.speaking,
+    }
 }
 
 /// Levels as server-sent events, until the reader leaves.
@@ -86,7 +89,7 @@ pub async fn events(State(api): State<Arc<Api>>, app: App) -> Response {
             tick.tick().await;
             let mut text = String::new();
             for line in &lines {
-                let levels: Vec<Value> = line.meters().iter().map(meter_json).collect();
+                let levels: Vec<LevelBody> = line.meters().iter().map(meter_json).collect();
                 text += &format!("event: levels\ndata: {}\n\n", json!({"line": line.name(), "levels": levels}));
             }
             if sender.send(Ok(Bytes::from(text))).await.is_err() {

@@ -5,14 +5,17 @@
 pub mod auth;
 mod body;
 mod calls;
+mod collection;
 mod content;
 mod error;
 pub mod json;
 mod lines;
 mod notifications;
+mod openapi;
 pub mod operations;
 mod path;
 pub mod record;
+mod wire;
 
 use std::sync::Arc;
 
@@ -21,7 +24,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use uuid::Uuid;
 
 use crate::control::Control;
@@ -58,21 +61,31 @@ impl Api {
     }
 }
 
+/// All routes; `openapi` tells others of each.
+fn routes() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
+    [
+        ("/calls", get(calls::list).post(calls::open)),
+        ("/calls/{id}", get(calls::get).delete(calls::end)),
+        ("/calls/{id}/operations", get(calls::operations)),
+        ("/calls/{id}/operations/{op}", get(calls::operation).delete(calls::delete)),
+        ("/calls/{id}/{action}", post(calls::act)),
+        ("/recordings/{id}", get(content::get)),
+        ("/lines", get(lines::lines)),
+        ("/events", get(lines::events)),
+        ("/notifications", get(notifications::list)),
+        ("/notifications/{id}/repeat", post(notifications::repeat)),
+        ("/healthz", get(lines::healthz)),
+        ("/readyz", get(lines::readyz)),
+        ("/openapi.json", get(openapi::schema)),
+        ("/docs", get(openapi::page)),
+    ]
+}
+
 /// All routes, behind what every request goes through.
 pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/calls", get(calls::list).post(calls::open))
-        .route("/calls/{id}", get(calls::get).delete(calls::end))
-        .route("/calls/{id}/operations", get(calls::operations))
-        .route("/calls/{id}/operations/{op}", get(calls::operation).delete(calls::delete))
-        .route("/calls/{id}/{action}", post(calls::act))
-        .route("/recordings/{id}", get(content::get))
-        .route("/lines", get(lines::lines))
-        .route("/events", get(lines::events))
-        .route("/notifications", get(notifications::list))
-        .route("/notifications/{id}/repeat", post(notifications::repeat))
-        .route("/healthz", get(lines::healthz))
-        .route("/readyz", get(lines::readyz))
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(|| async { Refusal(Error::not_found()) })
         .method_not_allowed_fallback(|method: Method| async move {
             Refusal(Error::new(Kind::Method, format!("{method} is not defined here")))

@@ -3,11 +3,18 @@
 //! Belongs here: how things look on the wire. Does not: what they mean (`control`), who may see them (`calls`).
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::json;
 
+use super::wire::{
+    CallBody, EvidenceBody, GapBody, KeyBody, OperationBody, OpinionBody, RecordedBody, RecordingBody, ResultBody,
+    ToneBody,
+};
 use crate::control::call::{Call, CallState};
 use crate::control::notify::{Change, Wire};
-use crate::control::operation::{CompletionReason, Evidence, Kind, Operation, Recording, Status};
+use crate::control::operation::{
+    CompletionReason, Evidence, KeyEvidence, Kind, Operation, Recording, Status, ToneEvidence,
+};
 
 /// How locations and tokens are made.
 #[derive(Clone)]
@@ -24,106 +31,85 @@ impl Links {
 }
 
 /// An operation as GET and POST answer it.
-pub fn operation_json(operation: &Operation, links: &Links) -> Value {
-    let mut members = Map::new();
+pub fn operation_json<'a>(operation: &'a Operation, links: &Links) -> OperationBody<'a> {
     let kind = odata_type(&operation.kind);
-    members.insert("@odata.context".into(), format!("$metadata#{}", kind.trim_start_matches('#')).into());
-    members.insert("@odata.type".into(), kind.into());
-    members.insert("id".into(), operation.id.to_string().into());
-    members.insert("status".into(), status_name(operation.status).into());
-    members.insert("createdDateTime".into(), time(operation.created));
-    members.insert("lastActionDateTime".into(), time(operation.changed));
-    members.insert("clientContext".into(), operation.client_context.clone().into());
-    let result = operation.result.as_ref().map(|result| {
-        json!({
-            "@odata.type": "#microsoft.graph.resultInfo",
-            "code": result.code,
-            "subcode": result.subcode,
-            "message": result.message,
-        })
-    });
-    members.insert("resultInfo".into(), result.into());
-    if operation.request().is_some() {
-        recording_members(operation, links, &mut members);
+    OperationBody {
+        context: format!("$metadata#{}", kind.trim_start_matches('#')),
+        odata_type: kind,
+        id: operation.id.to_string(),
+        status: status_name(operation.status),
+        created_date_time: time(operation.created),
+        last_action_date_time: time(operation.changed),
+        client_context: operation.client_context.as_deref(),
+        result_info: operation.result.as_ref().map(|info| ResultBody::new(info.code, info.subcode, &info.message)),
+        recorded: operation.request().map(|_| recorded(operation, links)),
     }
-    Value::Object(members)
 }
 
-fn recording_members(operation: &Operation, links: &Links, members: &mut Map<String, Value>) {
-    let reason = operation.reason.map(reason_name);
+fn recorded<'a>(operation: &'a Operation, links: &Links) -> RecordedBody<'a> {
     let location = links.base.as_ref().filter(|_| operation.available);
-    let location: Value = location.map(|base| format!("{base}/recordings/{}", operation.id)).into();
+    let location = location.map(|base| format!("{base}/recordings/{}", operation.id));
     let token = links.tokens.as_ref().filter(|_| operation.available).map(|tokens| tokens.of(operation.id));
-    let token: Value = token.into();
-    members.insert("completionReason".into(), reason.into());
-    members.insert("recordingLocation".into(), location.clone());
-    members.insert("recordingAccessToken".into(), token.clone());
-    members.insert("recordResourceLocation".into(), location);
-    members.insert("recordResourceAccessToken".into(), token);
-    members.insert("recording".into(), operation.recording.as_ref().map(recording_json).into());
-    members
-        .insert("evidence".into(), operation.evidence.as_ref().map(|evidence| evidence_json(evidence, reason)).into());
-    if operation.silent_playback {
-        members.insert("playback".into(), "timed only: nothing can be heard on this line".into());
+    let reason = operation.reason.map(reason_name);
+    RecordedBody {
+        completion_reason: reason,
+        recording_location: location.clone(),
+        recording_access_token: token.clone(),
+        record_resource_location: location,
+        record_resource_access_token: token,
+        recording: operation.recording.as_ref().map(recording),
+        evidence: operation.evidence.as_ref().map(|decided| evidence(decided, reason)),
+        playback: operation.silent_playback.then_some("timed only: nothing can be heard on this line"),
     }
 }
 
-fn recording_json(recording: &Recording) -> Value {
-    let gaps: Vec<Value> =
-        recording.gaps.iter().map(|gap| json!({"at": gap.at, "frames": gap.frames, "cause": gap.cause})).collect();
-    json!({
-        "frames": recording.frames,
-        "sampleRate": recording.sample_rate,
-        "channels": recording.channels,
-        "durationSeconds": recording.frames as f64 / f64::from(recording.sample_rate),
-        "startedAt": recording.started_at.map(time),
-        "sha256": recording.sha256,
-        "bytes": recording.bytes,
-        "lostFrames": recording.lost_frames,
-        "gaps": gaps,
-        "recovered": recording.recovered,
-    })
+fn recording(recording: &Recording) -> RecordingBody<'_> {
+    RecordingBody {
+        frames: recording.frames,
+        sample_rate: recording.sample_rate,
+        channels: recording.channels,
+        duration_seconds: recording.frames as f64 / f64::from(recording.sample_rate),
+        started_at: recording.started_at.map(time),
+        sha256: &recording.sha256,
+        bytes: recording.bytes,
+        lost_frames: recording.lost_frames,
+        gaps: recording.gaps.iter().map(|gap| GapBody { at: gap.at, frames: gap.frames, cause: &gap.cause }).collect(),
+        recovered: recording.recovered,
+    }
 }
 
-fn evidence_json(evidence: &Evidence, reason: Option<&str>) -> Value {
-    let tone = evidence.tone.as_ref().map(|tone| {
-        let keys: Vec<Value> = tone
-            .keys
-            .iter()
-            .map(|key| {
-                json!({
-                    "digit": key.digit.to_string(),
-                    "onsetFrame": key.onset_frame,
-                    "decisionFrame": key.decision_frame,
-                    "lowHz": rounded(key.low_hz),
-                    "highHz": rounded(key.high_hz),
-                    "lowDbfs": rounded(key.low_dbfs),
-                    "highDbfs": rounded(key.high_dbfs),
-                    "twistDb": rounded(key.twist_db),
-                    "purity": rounded(key.purity),
-                })
-            })
-            .collect();
-        let second = tone.second_opinion.as_ref().map(|second| {
-            json!({
-                "lowHz": rounded(second.low_hz),
-                "highHz": rounded(second.high_hz),
-                "lowDbfs": rounded(second.low_dbfs),
-                "highDbfs": rounded(second.high_dbfs),
-            })
-        });
-        json!({"entry": tone.entry, "keys": keys, "secondOpinion": second})
+fn evidence<'a>(evidence: &'a Evidence, reason: Option<&'static str>) -> EvidenceBody<'a> {
+    EvidenceBody {
+        reason,
+        decided_at_frame: evidence.decided_at_frame,
+        first_voiced_frame: evidence.first_voiced_frame,
+        last_voiced_frame: evidence.last_voiced_frame,
+        level_dbfs: rounded(evidence.level_dbfs),
+        noise_floor_dbfs: rounded(evidence.noise_floor_dbfs),
+        threshold_dbfs: rounded(evidence.threshold_dbfs),
+        tone: evidence.tone.as_ref().map(tone),
+    }
+}
+
+fn tone(tone: &ToneEvidence) -> ToneBody<'_> {
+    let key = |key: &KeyEvidence| KeyBody {
+        digit: key.digit.to_string(),
+        onset_frame: key.onset_frame,
+        decision_frame: key.decision_frame,
+        low_hz: rounded(key.low_hz),
+        high_hz: rounded(key.high_hz),
+        low_dbfs: rounded(key.low_dbfs),
+        high_dbfs: rounded(key.high_dbfs),
+        twist_db: rounded(key.twist_db),
+        purity: rounded(key.purity),
+    };
+    let second_opinion = tone.second_opinion.as_ref().map(|second| OpinionBody {
+        low_hz: rounded(second.low_hz),
+        high_hz: rounded(second.high_hz),
+        low_dbfs: rounded(second.low_dbfs),
+        high_dbfs: rounded(second.high_dbfs),
     });
-    json!({
-        "reason": reason,
-        "decidedAtFrame": evidence.decided_at_frame,
-        "firstVoicedFrame": evidence.first_voiced_frame,
-        "lastVoicedFrame": evidence.last_voiced_frame,
-        "levelDbfs": rounded(evidence.level_dbfs),
-        "noiseFloorDbfs": rounded(evidence.noise_floor_dbfs),
-        "thresholdDbfs": rounded(evidence.threshold_dbfs),
-        "tone": tone,
-    })
+    ToneBody { entry: &tone.entry, keys: tone.keys.iter().map(key).collect(), second_opinion }
 }
 
 /// Two digits behind the point: more than any of these measurements is good for.
@@ -131,9 +117,9 @@ fn rounded(value: f32) -> f64 {
     (f64::from(value) * 100.0).round() / 100.0
 }
 
-fn time(time: Timestamp) -> Value {
-    // Milliseconds, as Graph's clients expect them.
-    format!("{time:.3}").into()
+/// In milliseconds, as Graph's clients expect it.
+pub fn time(time: Timestamp) -> String {
+    format!("{time:.3}")
 }
 
 const fn odata_type(kind: &Kind) -> &'static str {
@@ -141,6 +127,11 @@ const fn odata_type(kind: &Kind) -> &'static str {
         Kind::Record(_) => "#microsoft.graph.recordOperation",
         Kind::CancelMediaProcessing => "#microsoft.graph.cancelMediaProcessingOperation",
     }
+}
+
+/// The tag of a revision.
+pub fn tag_of(revision: u64) -> String {
+    format!("W/\"{revision}\"")
 }
 
 /// The word for a status.
@@ -153,7 +144,8 @@ pub const fn status_name(status: Status) -> &'static str {
     }
 }
 
-const fn reason_name(reason: CompletionReason) -> &'static str {
+/// The word for a reason.
+pub const fn reason_name(reason: CompletionReason) -> &'static str {
     match reason {
         CompletionReason::StopToneDetected => "stopToneDetected",
         CompletionReason::MaxSilenceTimeout => "maxSilenceTimeout",
@@ -167,31 +159,33 @@ const fn reason_name(reason: CompletionReason) -> &'static str {
     }
 }
 
-/// A call as GET and POST answer it.
-pub fn call_json(call: &Call) -> Value {
-    let state = match call.state {
+/// The word for a call's state.
+pub const fn state_name(state: CallState) -> &'static str {
+    match state {
         CallState::Established => "established",
         CallState::Terminating => "terminating",
         CallState::Terminated => "terminated",
-    };
-    json!({
-        "@odata.type": "#microsoft.graph.call",
-        "id": call.id,
-        "state": state,
-        "direction": "outgoing",
-        "subject": call.subject,
-        "callbackUri": call.callback_uri,
-        "clientContext": call.client_context,
-        "createdDateTime": time(call.created),
-        "mediaConfig": {"@odata.type": "#microsoft.graph.serviceHostedMediaConfig"},
-        "targets": [{
+    }
+}
+
+/// A call as GET and POST answer it.
+pub fn call_json(call: &Call) -> CallBody<'_> {
+    CallBody {
+        odata_type: "#microsoft.graph.call",
+        id: &call.id,
+        state: state_name(call.state),
+        direction: "outgoing",
+        subject: call.subject.as_deref(),
+        callback_uri: call.callback_uri.as_deref(),
+        client_context: call.client_context.as_deref(),
+        created_date_time: time(call.created),
+        media_config: json!({"@odata.type": "#microsoft.graph.serviceHostedMediaConfig"}),
+        targets: json!([{
             "@odata.type": "#microsoft.graph.invitationParticipantInfo",
             "identity": {"@odata.type": "#microsoft.graph.identitySet", "user": {"id": call.line, "displayName": call.line}},
-        }],
-        "resultInfo": (call.state == CallState::Terminated).then(|| json!({
-            "@odata.type": "#microsoft.graph.resultInfo", "code": 200, "subcode": 0, "message": "The call has ended.",
-        })),
-    })
+        }]),
+        result_info: (call.state == CallState::Terminated).then(|| ResultBody::new(200, 0, "The call has ended.")),
+    }
 }
 
 /// Writes notifications.
@@ -208,9 +202,11 @@ impl Wire for Notifications {
     }
 }
 
-fn notification(tail: &str, change: Change, mut data: Value, revision: u64) -> String {
+fn notification(tail: &str, change: Change, about: impl Serialize, revision: u64) -> String {
+    // What consists of plain values always becomes JSON.
+    let mut data = serde_json::to_value(about).unwrap_or_default();
     data["@odata.id"] = format!("communications/{tail}").into();
-    data["@odata.etag"] = format!("W/\"{revision}\"").into();
+    data["@odata.etag"] = tag_of(revision).into();
     json!({
         "@odata.type": "#microsoft.graph.commsNotifications",
         "value": [{

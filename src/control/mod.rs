@@ -293,16 +293,21 @@ impl Control {
         Ok(operation)
     }
 
-    /// The operations of a call, in their order.
-    pub fn operations(&self, app: &Application, call_id: &str) -> Result<Vec<Operation>, Error> {
+    /// The operations of a call in their order: at most `limit` of those whose place is behind `after`.
+    pub fn operations(
+        &self,
+        app: &Application,
+        call_id: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Operation>, Error> {
         let key = self.call(app, call_id)?.key();
         let state = self.state();
-        let of_call = state.operations.values().map(|entry| &entry.operation).filter(|operation| {
-            !operation.forgotten && operation.app == app.id && CallKey::new(&operation.app, &operation.call) == key
-        });
-        let mut operations: Vec<Operation> = of_call.cloned().collect();
-        operations.sort_by_key(|operation| operation.seq);
-        Ok(operations)
+        let all = state.operations.values().map(|entry| &entry.operation);
+        let mut found: Vec<&Operation> =
+            all.filter(|one| one.seq > after && !one.forgotten && key.is(&one.app, &one.call)).collect();
+        found.sort_unstable_by_key(|operation| operation.seq);
+        Ok(found.into_iter().take(limit).cloned().collect())
     }
 
     /// One operation of a call.

@@ -128,33 +128,33 @@ fn is_loopback(host: &str) -> bool {
         || bare.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// So many notifications of one state are looked through.
-const LISTED: i64 = 10_000;
-
 impl Control {
-    /// An application's notifications of one state, the oldest first.
-    pub async fn notifications(&self, app: &Application, state: Delivery) -> Result<Vec<OutboxRow>, Error> {
-        let (journal, id) = (self.journal().clone(), app.id.clone());
-        let mut rows = blocking(move || journal.list(state, LISTED)).await?;
-        rows.retain(|row| row.notification.app == id);
-        Ok(rows)
+    /// An application's notifications of one state, the oldest first: at most `limit` of those whose place is behind `after`.
+    pub async fn notifications(
+        &self,
+        app: &Application,
+        state: Delivery,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, Error> {
+        let (journal, app) = (self.journal().clone(), app.id.clone());
+        blocking(move || journal.list(&app, state, after, limit)).await
     }
 
     /// Sends a notification again, under the same id.
     pub async fn repeat_notification(&self, app: &Application, id: &str) -> Result<(), Error> {
-        let mut settled = self.notifications(app, Delivery::Undeliverable).await?;
-        settled.extend(self.notifications(app, Delivery::Delivered).await?);
-        if !settled.iter().any(|row| row.notification.webhook_id == id) {
-            let waits = self.notifications(app, Delivery::Pending).await?;
-            return match waits.iter().any(|row| row.notification.webhook_id == id) {
-                true => Err(Error::new(Kind::Conflict, "the notification waits for its next attempt already")),
-                false => Err(Error::not_found()),
-            };
+        let (journal, app, id) = (self.journal().clone(), app.id.clone(), id.to_owned());
+        let now_ms = clock::wall().as_millisecond();
+        match blocking(move || journal.repeat(&app, &id, now_ms)).await? {
+            None => Err(Error::not_found()),
+            Some(Delivery::Pending) => {
+                Err(Error::new(Kind::Conflict, "the notification waits for its next attempt already"))
+            }
+            Some(Delivery::Delivered | Delivery::Undeliverable) => {
+                self.outbox.notify_one();
+                Ok(())
+            }
         }
-        let (journal, id, now_ms) = (self.journal().clone(), id.to_owned(), clock::wall().as_millisecond());
-        blocking(move || journal.repeat(&id, now_ms)).await?;
-        self.outbox.notify_one();
-        Ok(())
     }
 }
 

@@ -185,16 +185,25 @@ impl Journal {
         self.settle(seq, "state = 'undeliverable', attempts = attempts + 1, last_error = ?2", Some(error))
     }
 
-    /// Sends a settled notification again, under the same id; `false` if there is none or it waits already.
-    pub fn repeat(&self, webhook_id: &str, now_ms: i64) -> Result<bool> {
-        let sql = "UPDATE outbox SET state = 'pending', attempts = 0, since_ms = ?2, next_at_ms = ?2
-            WHERE webhook_id = ?1 AND state <> 'pending'";
-        Ok(self.lock().prepare_cached(sql)?.execute(params![webhook_id, now_ms])? > 0)
+    /// Sends a settled notification of an application again, under the same id. Returns what it was until now, and `None`
+    /// if there is none; one that waits goes on waiting.
+    pub fn repeat(&self, app: &str, webhook_id: &str, now_ms: i64) -> Result<Option<Delivery>> {
+        self.atomically(|tx| {
+            let sql = "SELECT state FROM outbox WHERE webhook_id = ?1 AND app = ?2";
+            let found = tx.query_row(sql, params![webhook_id, app], |row| state(row, 0)).optional()?;
+            let sql = "UPDATE outbox SET state = 'pending', attempts = 0, since_ms = ?2, next_at_ms = ?2
+                WHERE webhook_id = ?1 AND state <> 'pending'";
+            if found.is_some() {
+                tx.execute(sql, params![webhook_id, now_ms])?;
+            }
+            Ok(found)
+        })
     }
 
-    /// The outbox's rows of one state, the oldest first.
-    pub fn list(&self, state: Delivery, limit: i64) -> Result<Vec<OutboxRow>> {
-        self.outbox(&format!("{OUTBOX} WHERE state = ?1 ORDER BY seq LIMIT ?2"), params![state.name(), limit])
+    /// An application's rows of one state, the oldest first: at most `limit` of those behind `after`.
+    pub fn list(&self, app: &str, state: Delivery, after: i64, limit: usize) -> Result<Vec<OutboxRow>> {
+        let sql = format!("{OUTBOX} WHERE state = ?1 AND app = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4");
+        self.outbox(&sql, params![state.name(), app, after, limit as i64])
     }
 
     /// Makes the key stand for the operation and stores that, both or neither; a key that was claimed at or after
@@ -317,6 +326,11 @@ fn operation(row: &Row) -> rusqlite::Result<OperationRow> {
     })
 }
 
+fn state(row: &Row, column: usize) -> rusqlite::Result<Delivery> {
+    // The schema holds the column to the three words.
+    Ok(Delivery::from_name(row.get_ref(column)?.as_str()?).unwrap_or(Delivery::Undeliverable))
+}
+
 fn outbox_row(row: &Row) -> rusqlite::Result<OutboxRow> {
     let notification = Notification {
         webhook_id: row.get(1)?,
@@ -326,8 +340,7 @@ fn outbox_row(row: &Row) -> rusqlite::Result<OutboxRow> {
         body: row.get(5)?,
         since_ms: row.get(8)?,
     };
-    // The schema holds the column to the three words.
-    let state = Delivery::from_name(row.get_ref(6)?.as_str()?).unwrap_or(Delivery::Undeliverable);
+    let state = state(row, 6)?;
     let (attempts, next_at_ms, last_error) = (row.get(7)?, row.get(9)?, row.get(10)?);
     Ok(OutboxRow { seq: row.get(0)?, notification, state, attempts, next_at_ms, last_error })
 }

@@ -51,7 +51,7 @@ fn what_was_stored_is_there_after_the_process_died() {
     assert_eq!(ids(&journal.due(5, 10).unwrap()), ["w"]);
     assert!(journal.delete_operation("a").unwrap());
     assert_eq!(journal.operation("a").unwrap(), None);
-    assert_eq!(ids(&journal.list(Delivery::Pending, 10).unwrap()), ["w"]);
+    assert_eq!(ids(&journal.list("bot", Delivery::Pending, 0, 10).unwrap()), ["w"]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn an_ending_and_its_notification_are_stored_together_or_not_at_all() {
     for _ in 0..2 {
         journal.put_operation_with_outbox(&operation_row("a", 1, true), &[notification("w", "front", 5)]).unwrap();
     }
-    assert_eq!(journal.list(Delivery::Pending, 10).unwrap().len(), 1, "replaying an ending notifies once");
+    assert_eq!(journal.list("bot", Delivery::Pending, 0, 10).unwrap().len(), 1, "replaying an ending notifies once");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn notifications_of_one_call_never_overtake_and_calls_do_not_wait_for_each_other
 
     journal.undeliverable(due[0].seq, "gave up").unwrap();
     assert_eq!(ids(&journal.due(500, 10).unwrap()), ["a2"]);
-    let kept = journal.list(Delivery::Undeliverable, 10).unwrap();
+    let kept = journal.list("bot", Delivery::Undeliverable, 0, 10).unwrap();
     assert_eq!((ids(&kept), kept[0].attempts, kept[0].last_error.as_deref()), (vec!["a1"], 2, Some("gave up")));
 }
 
@@ -98,14 +98,15 @@ fn notifications_of_one_call_never_overtake_and_calls_do_not_wait_for_each_other
 fn an_undeliverable_notification_can_be_repeated_under_its_id() {
     let (_folder, journal) = fresh();
     journal.put_operation_with_outbox(&operation_row("x", 1, true), &[notification("w", "a", 10)]).unwrap();
-    assert!(!journal.repeat("w", 50).unwrap(), "it waits already");
+    assert_eq!(journal.repeat("bot", "w", 50), Ok(Some(Delivery::Pending)), "it waits already");
     let seq = journal.due(10, 1).unwrap()[0].seq;
     journal.undeliverable(seq, "gone").unwrap();
     assert_eq!(journal.next_due_ms().unwrap(), None);
-    assert!(journal.repeat("w", 50).unwrap());
+    assert_eq!(journal.repeat("another", "w", 50), Ok(None), "what is another's");
+    assert_eq!(journal.repeat("bot", "w", 50), Ok(Some(Delivery::Undeliverable)));
     let again = &journal.due(50, 1).unwrap()[0];
     assert_eq!((again.seq, again.attempts, again.notification.since_ms), (seq, 0, 50));
-    assert!(!journal.repeat("unknown", 50).unwrap());
+    assert_eq!(journal.repeat("bot", "unknown", 50), Ok(None));
 }
 
 #[test]

@@ -18,17 +18,17 @@ use tokio::io::AsyncWriteExt;
 use crate::daemon::{Daemon, TOKEN, configure};
 use crate::sound::Sound;
 
-const KEY: &[u8] = b"twenty-four bytes of key";
+pub const KEY: &[u8] = b"twenty-four bytes of key";
 
 /// A callback that answers as it is told to, and 200 after that.
 #[derive(Clone)]
-struct Callback {
+pub struct Callback {
     answers: Arc<Mutex<VecDeque<u16>>>,
     heard: Arc<Mutex<Vec<(HeaderMap, String)>>>,
 }
 
 impl Callback {
-    async fn listen(answers: &[u16]) -> (Callback, String) {
+    pub async fn listen(answers: &[u16]) -> (Callback, String) {
         let answers = Arc::new(Mutex::new(answers.iter().copied().collect()));
         let callback = Callback { answers, heard: Arc::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -43,7 +43,7 @@ impl Callback {
         (callback, uri)
     }
 
-    async fn heard(&self, times: usize) -> Vec<(HeaderMap, String)> {
+    pub async fn heard(&self, times: usize) -> Vec<(HeaderMap, String)> {
         for _ in 0..750 {
             let heard = self.heard.lock().unwrap().clone();
             if heard.len() >= times {
@@ -56,7 +56,7 @@ impl Callback {
 }
 
 /// A daemon that records a word at once and tells the callback.
-async fn stage(folder: &std::path::Path, uri: &str, more: &str) -> Daemon {
+pub async fn stage(folder: &std::path::Path, uri: &str, more: &str) -> Daemon {
     let wav = folder.join("word.wav");
     Sound::at(8_000).hiss(200).voice(500).hiss(7_000).write(&wav);
     let source = format!("wav:{}?pace=fast", wav.display());
@@ -64,11 +64,11 @@ async fn stage(folder: &std::path::Path, uri: &str, more: &str) -> Daemon {
     Daemon::with(&config).await.unwrap()
 }
 
-async fn record(daemon: &Daemon) -> Value {
+pub async fn record(daemon: &Daemon) -> Value {
     daemon.post("/app/calls/mic/record", r#"{"playBeep":false,"maxSilenceTimeoutInSeconds":1}"#).await.unwrap()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers[name].to_str().unwrap()
 }
 

@@ -4,6 +4,7 @@
 
 mod callbacks;
 mod chunking;
+mod clients;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
 mod daemon;
@@ -18,6 +19,7 @@ mod layering;
 mod live;
 mod refusals;
 mod restart;
+mod schema;
 #[path = "../../benches/score/mod.rs"]
 mod score;
 mod soak;

@@ -81,16 +81,24 @@ async fn a_second_daemon_on_the_same_folder_is_refused() {
 }
 
 #[tokio::test]
-async fn who_repeats_a_request_under_one_key_gets_the_first_operation() {
+async fn who_repeats_a_request_under_one_key_gets_the_first_operation_even_from_the_next_daemon() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::with(&configured(folder.path())).await.unwrap();
-    let post = |body: &'static str| {
-        let url = format!("{}/app/calls/mic/record", daemon.base);
-        let request = daemon.client.post(url).bearer_auth(TOKEN).header("idempotency-key", "once");
-        request.header("content-type", "application/json").body(body).send()
-    };
-    let first: Value = post(LONG).await.unwrap().json().await.unwrap();
-    let again: Value = post(LONG).await.unwrap().json().await.unwrap();
+    let config = configured(folder.path());
+    async fn post(daemon: &Daemon, body: &str) -> reqwest::Response {
+        let request = daemon.client.post(format!("{}/app/calls/mic/record", daemon.base)).bearer_auth(TOKEN);
+        let request = request.header("idempotency-key", "once").header("content-type", "application/json");
+        request.body(body.to_owned()).send().await.unwrap()
+    }
+    let mut daemon = Daemon::with(&config).await.unwrap();
+    let first: Value = post(&daemon, LONG).await.json().await.unwrap();
+    let again: Value = post(&daemon, LONG).await.json().await.unwrap();
     assert_eq!(first["id"], again["id"]);
-    assert_eq!(post("{}").await.unwrap().status(), 409);
+    daemon.child.kill().await.unwrap();
+    drop(daemon);
+    let daemon = Daemon::with(&config).await.unwrap();
+    let again: Value = post(&daemon, LONG).await.json().await.unwrap();
+    assert_eq!(first["id"], again["id"]);
+    assert_eq!(post(&daemon, "{}").await.status(), 409);
+    let operations = daemon.get("/app/calls/mic/operations").await.unwrap();
+    assert_eq!(operations["value"].as_array().unwrap().len(), 1);
 }
