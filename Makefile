@@ -20,7 +20,7 @@ demo: ## records a spoken sentence from a virtual microphone and checks it; DEVI
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
 test: ## the tests, with a virtual sound card
-	@$(NEED) $(BUILD_NEEDS)
+	@$(NEED) $(BUILD_NEEDS) curl
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 

@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use reqwest::Url;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::api::MEDIA_ROLE;
+use crate::api::jwt::{ALGORITHMS, Terms};
 use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
@@ -39,6 +42,8 @@ pub struct Config {
     pub lines: Vec<(String, Line)>,
     /// Who may use the daemon; with none, a token is made at the first start.
     pub applications: Vec<Application>,
+    /// The identity provider whose tokens are taken beside applications' own; none.
+    pub jwt: Option<Jwt>,
     /// Where notifications may go.
     pub notifications: Notifications,
     /// The detectors' thresholds.
@@ -57,6 +62,10 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// Origins of web pages that may use the daemon; none.
     pub cors_origins: Vec<String>,
+    /// The certificate and those that vouch for it, as PEM; none, which is HTTP without TLS. Read again when it changes.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, as PEM; none.
+    pub tls_key: Option<PathBuf>,
     /// So long a stop waits for running recordings to be finished, 1 to 3,600 s; 10.
     pub shutdown_seconds: u32,
 }
@@ -172,6 +181,68 @@ fn all_lines() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
+/// `[jwt]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// What `iss` must be.
+    pub issuer: String,
+    /// What `aud` must be.
+    pub audience: String,
+    /// Where the provider's keys are: https, or http on loopback.
+    pub jwks_uri: String,
+    /// The algorithms that are taken, of `RS256`, `PS256` and `ES256`; `["RS256"]`.
+    #[serde(default = "rs256")]
+    pub algorithms: Vec<String>,
+    /// The claim that holds the id of an application; `azp`.
+    #[serde(default = "azp")]
+    pub application_claim: String,
+    /// The keys are fetched at most so often, even for tokens under unknown keys, 1 to 3,600 s; 60.
+    #[serde(default = "minute")]
+    pub refetch_seconds: u32,
+}
+
+fn rs256() -> Vec<String> {
+    vec!["RS256".to_owned()]
+}
+
+fn azp() -> String {
+    "azp".to_owned()
+}
+
+fn minute() -> u32 {
+    60
+}
+
+impl Jwt {
+    fn check(&self) -> Result<(), Wrong> {
+        // As for callbacks: https, or loopback.
+        let host =
+            Url::parse(&self.jwks_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        let hosts = Hosts::parse(&[host]).unwrap_or_default();
+        let at_uri = |why| Wrong::at("jwt.jwks_uri", format!("jwt.jwks_uri is not valid: {why}"));
+        hosts.check(&self.jwks_uri).map_err(at_uri)?;
+        let known = |name: &String| ALGORITHMS.contains(&name.as_str());
+        if self.algorithms.is_empty() || !self.algorithms.iter().all(known) {
+            let why = format!("jwt.algorithms is {:?}; valid are {}", self.algorithms, ALGORITHMS.join(", "));
+            return Err(Wrong::at("jwt.algorithms", why));
+        }
+        within("jwt.refetch_seconds", self.refetch_seconds, 1, 3_600)
+    }
+
+    /// What its tokens must say.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            issuer: self.issuer.clone(),
+            audience: self.audience.clone(),
+            jwks_uri: self.jwks_uri.clone(),
+            algorithms: self.algorithms.clone(),
+            application_claim: self.application_claim.clone(),
+            interval: Duration::from_secs(self.refetch_seconds.into()),
+        }
+    }
+}
+
 /// `[notifications]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -208,6 +279,7 @@ impl Default for Config {
             record: Record::default(),
             lines: vec![("mic".to_owned(), mic)],
             applications: Vec::new(),
+            jwt: None,
             notifications: Notifications::default(),
             detection: Detection::default(),
         }
@@ -221,6 +293,8 @@ impl Default for Server {
             public_url: None,
             hosts: Vec::new(),
             cors_origins: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
             shutdown_seconds: 10,
         }
     }
@@ -315,6 +389,10 @@ impl Config {
         self.sample_format().map_err(|why| Wrong::at("record.sample_format", why))?;
         let hosts = Hosts::parse(&self.notifications.allow_hosts);
         let hosts = hosts.map_err(|why| Wrong::at("notifications.allow_hosts", why))?;
+        if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
+            return Err(Wrong::at("server", "[server] needs both tls_cert and tls_key, or neither".to_owned()));
+        }
+        self.jwt.as_ref().map_or(Ok(()), Jwt::check)?;
         if self.lines.is_empty() {
             return Err(Wrong::at("", "there is no line; add [lines.NAME] with a source".to_owned()));
         }
@@ -339,8 +417,10 @@ impl Config {
         if let Some(line) = app.lines.iter().find(|line| !is_line(line)) {
             return wrong(".lines", format!("names line {line:?}, which is not configured"));
         }
-        if app.token_sha256.is_some() == app.token_file.is_some() {
-            return wrong("", "needs either token_sha256 or token_file".to_owned());
+        let own =
+            [app.token_sha256.is_some(), app.token_file.is_some()].into_iter().filter(|is_there| *is_there).count();
+        if own > 1 || own == 0 && self.jwt.is_none() {
+            return wrong("", "needs either token_sha256 or token_file, or [jwt] to be configured".to_owned());
         }
         match app.callback_uri.as_deref().map(|uri| hosts.check(uri)) {
             Some(Err(why)) => wrong(".callback_uri", format!("has no valid callback_uri: {why}")),

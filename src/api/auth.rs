@@ -1,6 +1,9 @@
 //! Who is asking: bearer tokens of applications and of recordings.
 //!
-//! Belongs here: telling tokens apart without telling anything by time. Does not: what an application owns (`control`).
+//! Belongs here: telling tokens apart without telling anything by time. Does not: what an application owns (`control`), how
+//! a JWT is checked (`jwt`).
+
+use std::sync::Arc;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use hmac::{Hmac, KeyInit, Mac};
@@ -8,7 +11,9 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use uuid::Uuid;
 
+use super::jwt::Issuer;
 use crate::control::Application;
+use crate::control::call::plain;
 use crate::error::{Error, Kind};
 
 /// Makes and knows the tokens of recordings: an HMAC of the id under the host's key, so that none is stored.
@@ -46,10 +51,10 @@ impl RecordingTokens {
 }
 
 /// Who is asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Caller {
-    /// The application with this index.
-    Application(usize),
+    /// An application, with the roles that its token grants.
+    Application(Arc<Application>),
     /// Whoever holds this recording's token.
     Recording(Uuid),
 }
@@ -57,19 +62,21 @@ pub enum Caller {
 /// Knows all tokens.
 #[derive(Clone)]
 pub struct Door {
-    digests: Vec<[u8; 32]>,
+    applications: Vec<Arc<Application>>,
+    issuer: Option<Arc<Issuer>>,
     tokens: RecordingTokens,
 }
 
 impl Door {
-    /// For these applications.
-    pub fn new(applications: &[Application], tokens: RecordingTokens) -> Door {
-        Door { digests: applications.iter().map(|app| app.token_sha256).collect(), tokens }
+    /// For these applications, and those of them that an identity provider knows.
+    pub fn new(applications: &[Application], issuer: Option<Issuer>, tokens: RecordingTokens) -> Door {
+        let applications = applications.iter().cloned().map(Arc::new).collect();
+        Door { applications, issuer: issuer.map(Arc::new), tokens }
     }
 
     /// Who an `Authorization` header is from. A token that is none of ours is refused in the same words and time,
     /// whatever it looks like.
-    pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, Error> {
+    pub async fn caller(&self, authorization: Option<&str>) -> Result<Caller, Error> {
         let refused =
             || Error::new(Kind::Unauthenticated, "a valid bearer token is needed in the Authorization header");
         let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or_else(refused)?;
@@ -80,16 +87,30 @@ impl Door {
         let digest: [u8; 32] = Sha256::digest(token).into();
         // All are compared, and none is skipped, so that the time does not tell which was near.
         let (mut found, mut index) = (Choice::from(0), 0_u64);
-        for (at, known) in self.digests.iter().enumerate() {
-            let same = known.ct_eq(&digest);
+        for (at, app) in self.applications.iter().enumerate() {
+            // No token has a digest of zeros.
+            let same = app.token_sha256.unwrap_or([0; 32]).ct_eq(&digest);
             index.conditional_assign(&(at as u64), same);
             found |= same;
         }
         let recording = self.tokens.recording(token);
         if bool::from(found) {
-            return Ok(Caller::Application(index as usize));
+            return self.applications.get(index as usize).cloned().map(Caller::Application).ok_or_else(refused);
         }
-        recording.map(Caller::Recording).ok_or_else(refused)
+        match recording {
+            Some(id) => Ok(Caller::Recording(id)),
+            None => self.granted(token).await.map(Caller::Application).ok_or_else(refused),
+        }
+    }
+
+    /// The application that an identity provider's token is for: it has the roles that both the token and configuration
+    /// give it.
+    async fn granted(&self, token: &str) -> Option<Arc<Application>> {
+        let granted = self.issuer.as_ref()?.granted(token).await?;
+        let app = self.applications.iter().find(|app| plain(&app.id) == plain(&granted.application))?;
+        let mut app = Application::clone(app);
+        app.roles.retain(|role| granted.roles.contains(role));
+        Some(Arc::new(app))
     }
 }
 
@@ -103,30 +124,37 @@ mod tests {
     use super::*;
 
     fn door() -> Door {
-        let app = |id: &str, token: &str| Application {
+        let app = |id: &str, token: Option<&str>| Application {
             id: id.to_owned(),
-            token_sha256: digest(token),
+            token_sha256: token.map(digest),
             roles: Vec::new(),
             lines: Vec::new(),
             callback_uri: None,
             callback_token: None,
             signing_key: None,
         };
-        Door::new(&[app("a", "one"), app("b", "two")], RecordingTokens::new([7; 32]))
+        Door::new(&[app("a", Some("one")), app("b", None), app("c", Some("two"))], None, RecordingTokens::new([7; 32]))
     }
 
-    #[test]
-    fn each_token_is_its_owners() {
+    async fn application(door: &Door, header: &str) -> String {
+        match door.caller(Some(header)).await {
+            Ok(Caller::Application(app)) => app.id.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_token_is_its_owners() {
         let door = door();
-        assert_eq!(door.caller(Some("Bearer one")), Ok(Caller::Application(0)));
-        assert_eq!(door.caller(Some("bearer two")), Ok(Caller::Application(1)));
+        assert_eq!(application(&door, "Bearer one").await, "a");
+        assert_eq!(application(&door, "bearer two").await, "c");
         let id = Uuid::new_v4();
-        let token = door.tokens.of(id);
-        assert_eq!(door.caller(Some(&format!("Bearer {token}"))), Ok(Caller::Recording(id)));
+        let header = format!("Bearer {}", door.tokens.of(id));
+        assert!(matches!(door.caller(Some(&header)).await, Ok(Caller::Recording(of)) if of == id));
     }
 
-    #[test]
-    fn what_is_no_token_of_ours_is_refused_in_one_way() {
+    #[tokio::test]
+    async fn what_is_no_token_of_ours_is_refused_in_one_way() {
         let door = door();
         let mut altered = door.tokens.of(Uuid::new_v4());
         altered.replace_range(0..1, if altered.starts_with('A') { "B" } else { "A" });
@@ -140,9 +168,9 @@ mod tests {
             &format!("Bearer {altered}"),
             &format!("Bearer {foreign}"),
         ];
-        let nobody = door.caller(None).unwrap_err();
+        let nobody = door.caller(None).await.unwrap_err();
         for header in wrong {
-            assert_eq!(door.caller(Some(header)), Err(nobody.clone()), "{header}");
+            assert_eq!(door.caller(Some(header)).await.unwrap_err(), nobody, "{header}");
         }
     }
 }

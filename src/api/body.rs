@@ -37,8 +37,24 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// A body, and where its pieces go; sending fails once the reader is gone.
-pub fn pieces() -> (mpsc::Sender<Result<Bytes, Aborted>>, Body) {
+/// Who reads a body.
+pub struct Reader(mpsc::Sender<Result<Bytes, Aborted>>);
+
+impl Reader {
+    /// Hands over the next piece, or why there is none; `false` if that was the end or the reader has left.
+    pub async fn give(&self, piece: Result<Bytes, Aborted>) -> bool {
+        let failed = piece.is_err();
+        self.0.send(piece).await.is_ok() && !failed
+    }
+
+    /// It has left.
+    pub async fn left(&self) {
+        self.0.closed().await;
+    }
+}
+
+/// A body and its reader.
+pub fn pieces() -> (Reader, Body) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    (sender, Body::new(Pieces(receiver)))
+    (Reader(sender), Body::new(Pieces(receiver)))
 }

@@ -37,15 +37,16 @@ const MAX_KEY: usize = 255;
 type Answer = Result<Response, Refusal>;
 
 /// The application that is asking.
-pub struct App(pub Application);
+pub struct App(pub Arc<Application>);
 
 impl FromRequestParts<Arc<Api>> for App {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<App, Refusal> {
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Caller::Application(index) = api.door.caller(authorization)? else { return Err(Error::not_found().into()) };
-        let app = api.control.applications().get(index).cloned().ok_or_else(Error::not_found)?;
+        let Caller::Application(app) = api.door.caller(authorization).await? else {
+            return Err(Error::not_found().into());
+        };
         match parts.extensions.get::<NamedApplication>() {
             Some(NamedApplication(named)) if plain(named) != plain(&app.id) => Err(Error::not_found().into()),
             _ => Ok(App(app)),

@@ -2,7 +2,7 @@
 //!
 //! Belongs here: ranges, lengths, tags, and when a stream must be aborted. Does not: reading files (`store::follow`).
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
@@ -32,11 +33,11 @@ const HEADER_BYTES: usize = 1_024;
 /// GET and HEAD of a recording.
 pub async fn get(State(api): State<Arc<Api>>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let caller = api.door.caller(authorization)?;
+    let caller = api.door.caller(authorization).await?;
     let id = Uuid::parse_str(&plain(&id)).map_err(|_| Error::not_found())?;
     let (owner, audio) = api.control.audio(id).ok_or_else(Error::not_found)?;
     let allowed = match caller {
-        Caller::Application(index) => api.control.applications().get(index).is_some_and(|app| app.id == owner),
+        Caller::Application(app) => app.id == owner,
         Caller::Recording(of) => of == id,
     };
     if !allowed {
@@ -127,18 +128,16 @@ async fn spec_of(path: PathBuf) -> Result<Spec, Error> {
 
 /// Follows a recording into a body; ends cleanly only if the reader has got all of it.
 fn stream(mut follow: Follow) -> axum::body::Body {
-    let (sender, body) = pieces();
+    let (reader, body) = pieces();
     tokio::spawn(async move {
         loop {
             let piece = tokio::select! {
                 piece = follow.next_chunk(PIECE) => piece,
                 // The reader is gone: nothing is read for nobody.
-                () = sender.closed() => return,
+                () = reader.left() => return,
             };
             let Some(piece) = piece else { return };
-            let failed = piece.is_err();
-            let piece = piece.map_err(|error| Aborted(error.to_string()));
-            if sender.send(piece).await.is_err() || failed {
+            if !reader.give(piece.map_err(|error| Aborted(error.to_string()))).await {
                 return;
             }
         }
@@ -189,19 +188,21 @@ fn matches(known: &str, tag: &str) -> bool {
     known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
 }
 
-/// A part of a finished file.
-fn whole(mut file: std::fs::File, start: u64, end: u64) -> axum::body::Body {
-    let (sender, body) = pieces();
-    spawn_blocking(move || {
+/// A part of a finished file. Only reading takes one of the few threads for the disk, never waiting for a reader.
+fn whole(file: std::fs::File, start: u64, end: u64) -> axum::body::Body {
+    let (reader, body) = pieces();
+    let mut file = tokio::fs::File::from_std(file);
+    tokio::spawn(async move {
         let mut left = end - start;
-        let mut seek = file.seek(SeekFrom::Start(start)).map(drop);
+        let mut sought = file.seek(SeekFrom::Start(start)).await.map(drop);
         while left > 0 {
             let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
-            let read = std::mem::replace(&mut seek, Ok(())).and_then(|()| file.read_exact(&mut piece));
+            let read = match std::mem::replace(&mut sought, Ok(())) {
+                Ok(()) => file.read_exact(&mut piece).await.map(drop),
+                Err(error) => Err(error),
+            };
             left -= piece.len() as u64;
-            let failed = read.is_err();
-            let piece = read.map(|()| Bytes::from(piece)).map_err(|error| Aborted(error.to_string()));
-            if sender.blocking_send(piece).is_err() || failed {
+            if !reader.give(read.map(|()| Bytes::from(piece)).map_err(|error| Aborted(error.to_string()))).await {
                 return;
             }
         }

@@ -81,7 +81,7 @@ fn meter_json(meter: &Meter) -> LevelBody {
 /// Levels as server-sent events, until the reader leaves.
 pub async fn events(State(api): State<Arc<Api>>, app: App) -> Response {
     let lines = usable(&api, &app);
-    let (sender, body) = pieces();
+    let (reader, body) = pieces();
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -92,7 +92,7 @@ pub async fn events(State(api): State<Arc<Api>>, app: App) -> Response {
                 let levels: Vec<LevelBody> = line.meters().iter().map(meter_json).collect();
                 text += &format!("event: levels\ndata: {}\n\n", json!({"line": line.name(), "levels": levels}));
             }
-            if sender.send(Ok(Bytes::from(text))).await.is_err() {
+            if !reader.give(Ok(Bytes::from(text))).await {
                 return;
             }
         }

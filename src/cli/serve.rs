@@ -1,5 +1,7 @@
 //! `tonearm serve`: the daemon.
 
+mod tls;
+
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::TcpListener;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::ServiceExt;
+use axum_server::tls_rustls::RustlsAcceptor;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +19,8 @@ use tower::Layer;
 
 use super::{Done, Failure};
 use crate::api::auth::{Door, RecordingTokens, digest};
+use crate::api::connections::Guard;
+use crate::api::jwt::Issuer;
 use crate::api::operations::{Links, Notifications};
 use crate::api::{Api, MEDIA_ROLE, name_of, normalise, router};
 use crate::config::{self, Config, Open};
@@ -81,7 +86,9 @@ async fn serve(config: Config) -> Result<(), String> {
         .map_err(|error| format!("{} cannot be listened on: {error}", config.server.listen))?;
     listener.set_nonblocking(true).map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let tls = tls::config(&config.server).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let base = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let links = Links { base: Some(base.trim_end_matches('/').to_owned()), tokens: Some(tokens.clone()) };
 
     let control = Control::start(Settings {
@@ -102,7 +109,7 @@ async fn serve(config: Config) -> Result<(), String> {
     }
     let api = Api {
         control: control.clone(),
-        door: Door::new(&applications, tokens),
+        door: Door::new(&applications, config.jwt.as_ref().map(|jwt| Issuer::new(jwt.terms())), tokens),
         links,
         limits: config.limits(),
         hosts: hosts(&config, &address.ip().to_string()),
@@ -115,8 +122,12 @@ async fn serve(config: Config) -> Result<(), String> {
         .handle(handle.clone())
         .first_request_timeout(HEAD_WITHIN);
     server.http_builder().http1().header_read_timeout(HEAD_WITHIN);
-    let serving = tokio::spawn(server.serve(app.into_make_service()));
-    writeln!(io::stdout(), "tonearm listens on http://{address}").map_err(|error| error.to_string())?;
+    let (guard, app) = (Guard::default(), app.into_make_service());
+    let serving = match tls {
+        None => tokio::spawn(server.acceptor(guard).serve(app)),
+        Some(tls) => tokio::spawn(server.acceptor(RustlsAcceptor::new(tls).acceptor(guard)).serve(app)),
+    };
+    writeln!(io::stdout(), "tonearm listens on {scheme}://{address}").map_err(|error| error.to_string())?;
 
     until_stopped().await?;
     let deadline = Duration::from_secs(config.server.shutdown_seconds.into());
@@ -191,10 +202,10 @@ fn application(app: &config::Application) -> Result<Application, String> {
     let secret = |path: &PathBuf| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let token_sha256 = match (&app.token_sha256, &app.token_file) {
         (Some(hex), _) => {
-            from_hex(hex).ok_or_else(|| format!("application {:?}: token_sha256 needs 64 hex digits", app.id))?
+            Some(from_hex(hex).ok_or_else(|| format!("application {:?}: token_sha256 needs 64 hex digits", app.id))?)
         }
-        (None, Some(file)) => digest(secret(file)?.trim_end()),
-        (None, None) => return Err(format!("application {:?} has no token", app.id)),
+        (None, Some(file)) => Some(digest(secret(file)?.trim_end())),
+        (None, None) => None,
     };
     let callback_token = app.callback_token_file.as_ref().map(secret).transpose()?;
     let signing_key =
@@ -228,7 +239,7 @@ fn local_application(path: &Path) -> Result<Application, String> {
     };
     Ok(Application {
         id: "local".to_owned(),
-        token_sha256,
+        token_sha256: Some(token_sha256),
         roles: vec![MEDIA_ROLE.to_owned()],
         lines: vec!["*".to_owned()],
         callback_uri: None,

@@ -40,8 +40,8 @@ const IDEMPOTENCY: Duration = Duration::from_secs(24 * 3_600);
 pub struct Application {
     /// Its name.
     pub id: String,
-    /// The digest of its token.
-    pub token_sha256: [u8; 32],
+    /// The digest of its own token; without one, only an identity provider's will do.
+    pub token_sha256: Option<[u8; 32]>,
     /// What it may do, in Graph's words.
     pub roles: Vec<String>,
     /// The lines it may use; `*` is all of them.

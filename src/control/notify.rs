@@ -301,8 +301,8 @@ fn signature(key: &[u8], id: &str, seconds: i64, body: &str) -> String {
     format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// The client, made when it is first needed: that takes longer than all the rest of the start.
-fn client() -> &'static Client {
+/// The client of all that goes out, made when it is first needed: that takes longer than all the rest of the start.
+pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     CLIENT.get_or_init(|| {
         // Fails only if one is installed already, which is as good.

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
@@ -12,10 +13,11 @@ use super::call::{Call, CallKey, CallState};
 use super::notify::{Change, send};
 use super::operation::Operation;
 use super::run::{Entry, Queue, row};
-use super::{Control, Settings, State, blocking, file_of};
+use super::{Control, Settings, State, blocking, file_of, oldest_key_ms};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::store::growth::Finished;
+use crate::store::journal::Journal;
 use crate::store::recover::{self, Fate};
 
 impl Control {
@@ -83,6 +85,7 @@ impl Control {
             tokio::spawn(control.clone().terminate(call));
         }
         tokio::spawn(send(control.clone()));
+        tokio::spawn(forget(control.settings.journal.clone()));
         Ok(control)
     }
 
@@ -105,5 +108,17 @@ impl Control {
             entry.operation = operation;
         }
         Ok(())
+    }
+}
+
+/// Forgets, every hour, the idempotency keys and the delivered notifications that are older than a day.
+async fn forget(journal: Arc<Journal>) {
+    let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
+    loop {
+        hourly.tick().await;
+        let journal = journal.clone();
+        if let Err(error) = blocking(move || journal.forget(oldest_key_ms())).await {
+            tracing::warn!(%error, "old rows of the journal could not be deleted");
+        }
     }
 }

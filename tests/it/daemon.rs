@@ -61,16 +61,22 @@ impl Daemon {
 
     /// Starts it and waits for the line with its address.
     pub async fn with(config: &Path) -> Outcome<Daemon> {
+        Daemon::launch(config, Stdio::inherit()).await
+    }
+
+    /// The same, with its words for people going elsewhere.
+    pub async fn launch(config: &Path, words: Stdio) -> Outcome<Daemon> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tonearm"))
             .args(["serve", "--config"])
             .arg(config)
             .stdout(Stdio::piped())
+            .stderr(words)
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
         let base = loop {
             let line = lines.next_line().await?.ok_or("the daemon ended before it was ready")?;
-            if let Some(at) = line.find("http://") {
+            if let Some(at) = line.find("http") {
                 break line[at..].split_whitespace().next().unwrap_or("").trim_end_matches('/').to_owned();
             }
         };

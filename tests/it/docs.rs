@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::daemon::{Daemon, TOKEN};
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
@@ -57,6 +62,43 @@ fn modules_say_what_belongs_in_them() {
             let head: Vec<_> = head.lines().take_while(|line| line.starts_with("//!")).collect();
             let head = head.join(" ");
             assert!(head.contains("elongs here") && head.contains("Does not"), "{}", path.display());
+        }
+    }
+}
+
+/// The README's commands that begin with `$ curl`, each with the answer that it shows.
+fn examples(text: &str) -> Vec<(String, String)> {
+    let blocks = text.split("$ curl").skip(1).filter_map(|rest| rest.split("```").next());
+    let split = |block: &str| {
+        let mut lines = block.lines();
+        let mut command = "curl -sS".to_owned();
+        for line in lines.by_ref() {
+            command = format!("{} {}", command.trim_end_matches('\\'), line.split("  #").next().unwrap_or(""));
+            if !line.ends_with('\\') {
+                break;
+            }
+        }
+        (command, lines.collect())
+    };
+    blocks.map(split).collect()
+}
+
+#[tokio::test]
+async fn the_readmes_examples_come_to_what_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &[("desk", "silence:")]).await.unwrap();
+    let examples = examples(&fs::read_to_string(root().join("README.md")).unwrap());
+    assert!(!examples.is_empty());
+    for (command, shown) in examples {
+        let command = command.replace("http://127.0.0.1:8723", &daemon.base);
+        let output = Command::new("sh").args(["-c", &command]).env("TOKEN", TOKEN).output().await.unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&answer), names(&shown));
+        for name in ["@odata.type", "clientContext", "resultInfo", "evidence"] {
+            assert_eq!(answer[name], shown[name], "{name}");
         }
     }
 }

@@ -59,7 +59,7 @@ impl Stage {
         };
         let bot = Application {
             id: "bot".into(),
-            token_sha256: digest(TOKEN),
+            token_sha256: Some(digest(TOKEN)),
             roles: vec![MEDIA_ROLE.into()],
             lines: vec!["*".into()],
             callback_uri: None,
@@ -83,7 +83,7 @@ impl Stage {
         });
         let api = Api {
             control: control.await.unwrap(),
-            door: Door::new(&[bot], tokens),
+            door: Door::new(&[bot], None, tokens),
             links,
             limits: Limits::default(),
             hosts: vec!["127.0.0.1".into()],

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attacks;
 mod callbacks;
 mod chunking;
 mod clients;
@@ -24,3 +25,5 @@ mod schema;
 mod score;
 mod soak;
 mod sound;
+mod tls;
+mod tokens;

@@ -16,18 +16,23 @@ async fn malformed_requests_are_refused_by_name_and_nothing_starts() {
     let long = format!(r#"{{"clientContext":"{}"}}"#, "x".repeat(257));
     let deep = format!(r#"{{"prompts":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000));
     let huge = format!(r#"{{"clientContext":"{}"}}"#, "x".repeat(2 << 20));
+    let many = format!(r#"{{"stopTones":[{}]}}"#, vec!["\"1\""; 33].join(","));
     let cases: &[(&str, u16, &str)] = &[
         (r#"{"maxSilenceTimeoutInSeconds":0}"#, 400, "maxSilenceTimeoutInSeconds"),
         (r#"{"maxSilenceTimeoutInSeconds":-1}"#, 400, "1 to 86400"),
         (r#"{"initialSilenceTimeoutInSeconds":5.0}"#, 400, "1 to 86400"),
         (r#"{"maxRecordDurationInSeconds":86401}"#, 400, "1 to 86400"),
         (r#"{"maxRecordDurationInSeconds":NaN}"#, 400, "JSON"),
+        (r#"{"maxRecordDurationInSeconds":4294967297}"#, 400, "1 to 86400"),
+        (r#"{"maxRecordDurationInSeconds":"5"}"#, 400, "1 to 86400"),
         (r#"{"playBeep":"yes"}"#, 400, "playBeep"),
         (r#"{"playBeep":true,"playBeep":false}"#, 400, "playBeep"),
         (r#"{"maxSilenceTimeOutInSecs":5}"#, 400, "maxSilenceTimeoutInSeconds"),
         (r#"{"stopTones":[""]}"#, 400, "stopTones[0]"),
         (r#"{"stopTones":["1",2]}"#, 400, "stopTones[1]"),
         (r#"{"stopTones":["x"]}"#, 400, "stopTones[0]"),
+        (r##"{"stopTones":["12345678901234567"]}"##, 400, "stopTones[0]"),
+        (&many, 400, "stopTones"),
         (r#"{"recordingFormat":"mp3"}"#, 422, "wav"),
         ("[]", 400, "object"),
         ("{", 400, "JSON"),
@@ -60,6 +65,15 @@ async fn bodies_that_are_not_declared_as_json_are_415() {
         }
         assert_eq!(request.send().await.unwrap().status(), 415, "{kind:?}");
     }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_400() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path()).await;
+    let request = daemon.client.post(format!("{}/app/calls/front-desk/record", daemon.base)).bearer_auth(TOKEN);
+    let request = request.header("content-type", "application/json").body(&b"{\"clientContext\":\"\xff\"}"[..]);
+    assert_eq!(request.send().await.unwrap().status(), 400);
 }
 
 #[tokio::test]
