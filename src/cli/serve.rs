@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::ServiceExt;
+use axum_server::accept::NoDelayAcceptor;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,6 +113,8 @@ async fn serve(config: Config) -> Result<(), String> {
     let handle = axum_server::Handle::new();
     let mut server = axum_server::from_tcp(listener)
         .map_err(|error| error.to_string())?
+        // Or a stream's audio would wait 40 ms for the client's acknowledgement of its header.
+        .acceptor(NoDelayAcceptor::new())
         .handle(handle.clone())
         .first_request_timeout(HEAD_WITHIN);
     server.http_builder().http1().header_read_timeout(HEAD_WITHIN);
