@@ -42,8 +42,9 @@ test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeS
 	@[ -n "$(RTSAN_LIB)" ] || { echo "this toolchain has no RealtimeSanitizer; rustup's stable since 1.95 for Linux brings it" >&2; exit 1; }
 	RTSAN_ENABLE=1 RTSAN_LIB_PATH='$(RTSAN_LIB)' cargo test --features rtsan --lib --test realtime
 
-bench: ## measures
-	@$(NEED) $(BUILD_NEEDS)
+bench: ## measures, each figure beside a reference
+	@$(NEED) $(BUILD_NEEDS) pc/sndfile:libsndfile1-dev pc/spandsp:libspandsp-dev pc/speexdsp:libspeexdsp-dev
+	@scripts/virtual-card.sh install
 	cargo bench
 
 bench-data: ## fetches voices and music from Debian packages for bench-detect, 20 h

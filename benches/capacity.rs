@@ -1,5 +1,7 @@
-//! What a whole recording costs: `tonearm replay` (detectors, digest and file included) beside a small C program of
-//! well-known libraries (`reference/recorder.c`: libsndfile, spandsp), in turn, in CPU seconds an hour and channel.
+//! What a whole recording costs: `tonearm replay` (detectors, SHA-256 and file included) beside a small C program of
+//! well-known libraries (`reference/recorder.c`: libsndfile, speexdsp, spandsp; no digest), in turn, in CPU seconds an
+//! hour and channel. The program comes to spandsp's 8 kHz by speexdsp's filter or by plain averaging, which is wrong and
+//! the cheapest way there is.
 //!
 //! `cargo bench --bench capacity` (30 minutes of audio at each rate; `MINUTES=n` for more or less).
 
@@ -10,6 +12,8 @@ use std::process::{Command, Stdio};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// How the C program comes to 8 kHz.
+const WAYS: [&str; 2] = ["filter", "average"];
 /// Runs of each program; the median is shown.
 const RUNS: usize = 5;
 /// The kernel counts CPU time in these.
@@ -26,28 +30,38 @@ fn main() -> Outcome<()> {
         println!("no reference beside it: {why}");
     }
     println!("{minutes} min of audio, median of {runs}; CPU seconds an hour and channel");
-    println!("{:>8} {:>9} {:>10} {:>12} {:>7}", "Hz", "channels", "tonearm", "C reference", "ratio");
+    println!(
+        "{:>8} {:>9} {:>10} {:>12} {:>7} {:>13} {:>7}",
+        "Hz", "channels", "tonearm", "C, filtered", "ratio", "C, averaging", "ratio"
+    );
     for (hz, channels) in [(8_000, 1), (16_000, 1), (48_000, 1), (48_000, 16)] {
         let seconds = if channels > 1 { minutes * 60 / 8 } else { minutes * 60 };
         let wav = folder.path().join(format!("{hz}x{channels}.wav"));
         write_wav(&wav, hz, channels, seconds)?;
         let hours = f64::from(seconds) * f64::from(channels) / 3_600.0;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let (mut ours, mut theirs) = (Vec::new(), WAYS.map(|_| Vec::new()));
         for run in 0..=runs {
             let out = folder.path().join("out");
             let ours_now = replay(std::slice::from_ref(&wav), seconds, &out, 1)?.0;
-            let theirs_now = reference
-                .as_ref()
-                .ok()
-                .map(|program| cpu_of(Command::new(program).arg(&wav).arg(folder.path().join("reference.wav"))));
             // The first is to warm up.
             if run > 0 {
                 ours.push(ours_now / hours);
-                theirs.extend(theirs_now.transpose()?.map(|(cpu, _)| cpu / hours));
+            }
+            for (way, theirs) in WAYS.iter().zip(&mut theirs) {
+                let Ok(program) = &reference else { continue };
+                let copy = folder.path().join("reference.wav");
+                let cpu = cpu_of(Command::new(program).arg(way).arg(&wav).arg(copy))?.0;
+                if run > 0 {
+                    theirs.push(cpu / hours);
+                }
             }
         }
-        let (ours, theirs) = (median(&mut ours), median(&mut theirs));
-        println!("{hz:>8} {channels:>9} {ours:>10.3} {theirs:>12.3} {:>7.2}", ours / theirs);
+        let (ours, [filtered, averaged]) = (median(&mut ours), theirs.map(|mut theirs| median(&mut theirs)));
+        println!(
+            "{hz:>8} {channels:>9} {ours:>10.3} {filtered:>12.3} {:>7.2} {averaged:>13.3} {:>7.2}",
+            ours / filtered,
+            ours / averaged
+        );
         if channels == 1 && hz == 48_000 {
             let copies: Vec<PathBuf> = (0..4).map(|i| folder.path().join(format!("copy{i}.wav"))).collect();
             copies.iter().try_for_each(|copy| fs::copy(&wav, copy).map(drop))?;
@@ -108,12 +122,14 @@ fn build_reference(folder: &Path) -> Result<PathBuf, String> {
         .args(["-O2", "-o"])
         .arg(&program)
         .arg(source)
-        .args(["-lsndfile", "-lspandsp", "-lm"])
+        .args(["-lsndfile", "-lspandsp", "-lspeexdsp", "-lm"])
         .stderr(Stdio::null())
         .status();
     match built {
         Ok(status) if status.success() => Ok(program),
-        _ => Err("cc, libsndfile1-dev and libspandsp-dev are needed; `make bench` installs them".into()),
+        _ => {
+            Err("cc, libsndfile1-dev, libspeexdsp-dev and libspandsp-dev are needed; `make bench` installs them".into())
+        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! What a running daemon costs with one 48 kHz microphone open, idle and recording, beside `parecord` on the same virtual
-//! card in the same run; how fast it is ready; how soon a stream's first byte comes.
+//! What a running daemon costs with one 48 kHz line open, idle and recording, beside `parecord` in the same run; how fast
+//! it is ready; how soon a stream's first byte comes. The line hears a virtual card through cpal's PulseAudio host, then a
+//! file in real time: the difference is what the host costs.
 //!
 //! `cargo bench --bench daemon` (needs PulseAudio, `make bench` installs it; `SECONDS=n` for each measurement, default 20)
 
 #[path = "../tests/it/daemon.rs"]
 mod daemon;
+#[path = "../tests/it/sound.rs"]
+mod sound;
 
 use std::error::Error;
 use std::path::Path;
@@ -13,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use daemon::{Daemon, configure};
 use reqwest::Method;
+use sound::Sound;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -49,7 +53,7 @@ fn with_card() -> Outcome<()> {
 }
 
 async fn measure(folder: &Path, seconds: u64) -> Outcome<()> {
-    println!("{seconds} s each, one 48 kHz stereo microphone");
+    println!("{seconds} s each, one 48 kHz line; CPU in % of a core");
     println!("{:<22} {:>7} {:>9} {:>12} {:>8}", "", "CPU %", "MiB", "switches/s", "threads");
     let mut reference = Command::new("parecord")
         .args(["--device=vmic", "--rate=48000", "--latency-msec=10", "--file-format=wav"])
@@ -59,38 +63,55 @@ async fn measure(folder: &Path, seconds: u64) -> Outcome<()> {
     reference.kill()?;
     reference.wait()?;
 
+    let noise = folder.join("noise.wav");
+    Sound::at(48_000).hiss(10_000).write(&noise);
+    let config = configure(folder, &[("mic", &format!("wav:{}?loop=true", noise.display()))], "")?;
+    let daemon = costs("a file", &config, seconds).await?;
+    first_bytes("a file", &daemon).await?;
+    daemon.stopped().await?;
     let config = configure(folder, &[("mic", "device:pulse:vmic")], "")?;
-    let daemon = Daemon::with(&config).await?;
-    while !daemon.send(Method::GET, "/readyz", None).await?.status().is_success() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let id = daemon.child.id().ok_or("the daemon ended")?;
-    show("tonearm, idle", id, seconds).await?;
-    let long = r##"{"playBeep":false,"initialSilenceTimeoutInSeconds":3600,"maxRecordDurationInSeconds":3600,"stopTones":["#"]}"##;
-    daemon.post("/app/calls/mic/record", long).await?;
-    show("tonearm, recording", id, seconds).await?;
-    daemon.post("/app/calls/mic/cancelMediaProcessing", "{}").await?;
+    let daemon = costs("a device", &config, seconds).await?;
 
-    for (name, tones) in [("without", "[]"), ("with", r##"["#"]"##)] {
-        let mut waits = Vec::new();
-        for _ in 0..30 {
-            waits.push(first_byte(&daemon, tones).await?);
-        }
-        waits.sort_by(f64::total_cmp);
-        println!("POST to first audio byte {name} stop tones: p50 {:.1}, max {:.1} ms", waits[15], waits[29]);
-    }
-    drop(daemon);
+    first_bytes("a device", &daemon).await?;
+    daemon.stopped().await?;
 
     let mut starts = Vec::new();
     for _ in 0..10 {
         let started = now();
         let daemon = Daemon::with(&config).await?;
         starts.push(started.elapsed().as_secs_f64() * 1_000.0);
-        drop(daemon);
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        daemon.stopped().await?;
     }
     starts.sort_by(f64::total_cmp);
     println!("exec to ready, warm: p50 {:.1}, max {:.1} ms", starts[5], starts[9]);
+    Ok(())
+}
+
+/// Shows what a daemon costs that hears `what`.
+async fn costs(what: &str, config: &Path, seconds: u64) -> Outcome<Daemon> {
+    let daemon = Daemon::with(config).await?;
+    // A file is opened by the first who wants it.
+    let short = r#"{"playBeep":false,"maxRecordDurationInSeconds":1}"#;
+    let operation = daemon.post("/app/calls/mic/record", short).await?;
+    daemon.ended("mic", &operation).await?;
+    let id = daemon.child.id().ok_or("the daemon ended")?;
+    show(&format!("{what}, idle"), id, seconds).await?;
+    let long = r##"{"playBeep":false,"initialSilenceTimeoutInSeconds":3600,"maxRecordDurationInSeconds":3600,"stopTones":["#"]}"##;
+    daemon.post("/app/calls/mic/record", long).await?;
+    show(&format!("{what}, recording"), id, seconds).await?;
+    daemon.post("/app/calls/mic/cancelMediaProcessing", "{}").await?;
+    Ok(daemon)
+}
+
+async fn first_bytes(what: &str, daemon: &Daemon) -> Outcome<()> {
+    for (name, tones) in [("without", "[]"), ("with", r##"["#"]"##)] {
+        let mut waits = Vec::new();
+        for _ in 0..30 {
+            waits.push(first_byte(daemon, tones).await?);
+        }
+        waits.sort_by(f64::total_cmp);
+        println!("{what}, POST to first audio byte {name} stop tones: p50 {:.1}, max {:.1} ms", waits[15], waits[29]);
+    }
     Ok(())
 }
 

@@ -84,6 +84,14 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// Ends it and waits until it is gone.
+    #[allow(dead_code, reason = "benches share this file")]
+    pub async fn stopped(mut self) -> Outcome<()> {
+        Ok(self.child.kill().await?)
+    }
+}
+
 impl Deref for Daemon {
     type Target = Http;
 
