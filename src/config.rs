@@ -14,7 +14,7 @@ use crate::api::MEDIA_ROLE;
 use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
-use crate::control::notify::Hosts;
+use crate::control::hosts::Hosts;
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::Channels;
@@ -41,6 +41,8 @@ pub struct Config {
     pub applications: Vec<Application>,
     /// Where notifications may go.
     pub notifications: Notifications,
+    /// Where prompts come from.
+    pub prompts: Prompts,
     /// The detectors' thresholds.
     pub detection: Detection,
 }
@@ -108,7 +110,7 @@ pub struct Line {
     /// Of recordings, 8,000 to 192,000 Hz; the device's own.
     #[serde(default)]
     pub rate: Option<u32>,
-    /// Where the beep is played: `device:NAME`, `wav:PATH` or `none`; `none`.
+    /// Where prompts and the beep are played: `device:NAME`, `wav:PATH` or `none`; `none`.
     #[serde(default = "none")]
     pub playback: String,
     /// With no frames for so long the device is dead, 1 to 3,600 s; 2.
@@ -182,6 +184,16 @@ pub struct Notifications {
     pub retry_for_seconds: u32,
 }
 
+/// `[prompts]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prompts {
+    /// The folder that `file:` URIs resolve in; without one no file is a prompt.
+    pub directory: Option<PathBuf>,
+    /// Hosts that prompts may be fetched from, as `host` or `host:port`; none.
+    pub allow_hosts: Vec<String>,
+}
+
 /// `[detection]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -209,6 +221,7 @@ impl Default for Config {
             lines: vec![("mic".to_owned(), mic)],
             applications: Vec::new(),
             notifications: Notifications::default(),
+            prompts: Prompts::default(),
             detection: Detection::default(),
         }
     }
@@ -315,6 +328,7 @@ impl Config {
         self.sample_format().map_err(|why| Wrong::at("record.sample_format", why))?;
         let hosts = Hosts::parse(&self.notifications.allow_hosts);
         let hosts = hosts.map_err(|why| Wrong::at("notifications.allow_hosts", why))?;
+        Hosts::parse(&self.prompts.allow_hosts).map_err(|why| Wrong::at("prompts.allow_hosts", why))?;
         if self.lines.is_empty() {
             return Err(Wrong::at("", "there is no line; add [lines.NAME] with a source".to_owned()));
         }
@@ -342,7 +356,7 @@ impl Config {
         if app.token_sha256.is_some() == app.token_file.is_some() {
             return wrong("", "needs either token_sha256 or token_file".to_owned());
         }
-        match app.callback_uri.as_deref().map(|uri| hosts.check(uri)) {
+        match app.callback_uri.as_deref().map(|uri| hosts.check_callback(uri)) {
             Some(Err(why)) => wrong(".callback_uri", format!("has no valid callback_uri: {why}")),
             _ => Ok(()),
         }

@@ -43,8 +43,15 @@ pub fn operation_json(operation: &Operation, links: &Links) -> Value {
         })
     });
     members.insert("resultInfo".into(), result.into());
-    if operation.request().is_some() {
-        recording_members(operation, links, &mut members);
+    match &operation.kind {
+        Kind::Record(_) => recording_members(operation, links, &mut members),
+        Kind::PlayPrompt(_) => {
+            drop(members.insert("completionReason".into(), operation.reason.map(play_reason_name).into()))
+        }
+        Kind::CancelMediaProcessing => {}
+    }
+    if operation.silent_playback {
+        members.insert("playback".into(), "timed only: nothing can be heard on this line".into());
     }
     Value::Object(members)
 }
@@ -63,9 +70,6 @@ fn recording_members(operation: &Operation, links: &Links, members: &mut Map<Str
     members.insert("recording".into(), operation.recording.as_ref().map(recording_json).into());
     members
         .insert("evidence".into(), operation.evidence.as_ref().map(|evidence| evidence_json(evidence, reason)).into());
-    if operation.silent_playback {
-        members.insert("playback".into(), "timed only: nothing can be heard on this line".into());
-    }
 }
 
 fn recording_json(recording: &Recording) -> Value {
@@ -139,6 +143,7 @@ fn time(time: Timestamp) -> Value {
 const fn odata_type(kind: &Kind) -> &'static str {
     match kind {
         Kind::Record(_) => "#microsoft.graph.recordOperation",
+        Kind::PlayPrompt(_) => "#microsoft.graph.playPromptOperation",
         Kind::CancelMediaProcessing => "#microsoft.graph.cancelMediaProcessingOperation",
     }
 }
@@ -155,6 +160,7 @@ pub const fn status_name(status: Status) -> &'static str {
 
 const fn reason_name(reason: CompletionReason) -> &'static str {
     match reason {
+        CompletionReason::CompletedSuccessfully => "completedSuccessfully",
         CompletionReason::StopToneDetected => "stopToneDetected",
         CompletionReason::MaxSilenceTimeout => "maxSilenceTimeout",
         CompletionReason::MaxRecordDurationReached => "maxRecordDurationReached",
@@ -164,6 +170,15 @@ const fn reason_name(reason: CompletionReason) -> &'static str {
         CompletionReason::PlayBeepFailed => "playBeepFailed",
         CompletionReason::MediaReceiveTimeout => "mediaReceiveTimeout",
         CompletionReason::UnspecifiedError => "unspecifiedError",
+    }
+}
+
+/// Graph has two words for how a playPrompt ends, and `unknown`; `resultInfo` says the rest.
+const fn play_reason_name(reason: CompletionReason) -> &'static str {
+    match reason {
+        CompletionReason::CompletedSuccessfully => "completedSuccessfully",
+        CompletionReason::OperationCanceled => "mediaOperationCanceled",
+        _ => "unknown",
     }
 }
 

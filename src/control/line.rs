@@ -15,7 +15,7 @@ use crate::capture::{self, Capture, Pace, Source};
 use crate::clock;
 use crate::dsp::ear::Meter;
 use crate::pipeline::{Channels, Order, RecordingKey, Start};
-use crate::playback::{self, Playback};
+use crate::playback::{Playback, Sound};
 use crate::record::{Rules, StopTones};
 use crate::store::growth::{Watcher, growth};
 use crate::store::writer::{Anchor, Ticket};
@@ -32,8 +32,8 @@ const CEILING_BYTES: u64 = (1 << 32) - (1 << 16);
 pub enum Begin {
     /// With the next frame captured.
     Now,
-    /// When the beep, which is only timed because nothing can be heard on this line, would be over.
-    AfterTimedBeep,
+    /// After so long: what is played is only timed, because nothing can be heard on this line.
+    AfterTimed(Duration),
     /// At the very frame at which this one ends.
     After(RecordingKey),
 }
@@ -262,11 +262,15 @@ impl Line {
         self.playback.is_some()
     }
 
-    /// Plays the beep; it is over when it has left the speaker.
-    pub async fn beep(&self) -> Result<(), String> {
-        match &self.playback {
-            Some(playback) => playback.beep().await,
-            None => Err("nothing can be heard on this line".to_owned()),
+    /// Plays a sound; it is over when it has left the speaker, or would have.
+    pub async fn play(&self, sound: &Sound) -> Result<(), String> {
+        match (&self.playback, sound.lasts()) {
+            (Some(playback), _) => playback.play(sound).await,
+            (None, Some(lasts)) => {
+                tokio::time::sleep(lasts).await;
+                Ok(())
+            }
+            (None, None) => std::future::pending().await,
         }
     }
 
@@ -275,7 +279,7 @@ impl Line {
         if matches!(self.settings.source, Source::Wav { pace: Pace::Fast, .. }) {
             return self.record_flat(&ask);
         }
-        let lead = if ask.begin == Begin::AfterTimedBeep { playback::BEEP } else { Duration::ZERO };
+        let lead = if let Begin::AfterTimed(lead) = ask.begin { lead } else { Duration::ZERO };
         let was_open = self.microphone.desk().is_ok();
         let desk = if self.opens_when_asked() { self.microphone.open_with_lead(lead) } else { self.microphone.desk() };
         let desk = desk.map_err(LineError::NotReady)?;
@@ -283,7 +287,7 @@ impl Line {
         let now = if was_open { desk.captured.next_frame() } else { 0 };
         let start = match ask.begin {
             Begin::Now => Start::At(now),
-            Begin::AfterTimedBeep => Start::At(now + desk.rate.frames_in_ms(lead.as_millis() as u32)),
+            Begin::AfterTimed(lead) => Start::At(now + desk.rate.frames_in_time(lead)),
             Begin::After(key) => Start::After(key),
         };
         let key = next_key();

@@ -16,6 +16,7 @@ mod fixtures;
 mod gaps;
 mod layering;
 mod live;
+mod prompts;
 mod refusals;
 mod restart;
 #[path = "../../benches/score/mod.rs"]
