@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
 use super::chain::{Chain, Desk, FlatChain, Setup, next_key};
@@ -17,7 +18,7 @@ use crate::dsp::ear::Meter;
 use crate::pipeline::{Channels, Order, RecordingKey, Start};
 use crate::playback::{Playback, Sound};
 use crate::record::{Rules, StopTones};
-use crate::store::growth::{Watcher, growth};
+use crate::store::growth::{Told, Watcher, growth};
 use crate::store::writer::{Anchor, Ticket};
 use crate::units::Rate;
 use crate::wav::{Metadata, SampleFormat, Spec};
@@ -34,6 +35,8 @@ pub enum Begin {
     Now,
     /// After so long: what is played is only timed, because nothing can be heard on this line.
     AfterTimed(Duration),
+    /// When what is played is over or answered: after so long, or, if it can be heard, when [`Line::cue`] says so.
+    Cue(Option<Duration>),
     /// At the very frame at which this one ends.
     After(RecordingKey),
 }
@@ -199,6 +202,10 @@ fn idle(nap: Duration) {
     std::thread::sleep(nap);
 }
 
+fn cue(from_frame: u64, lasts: Option<Duration>, rate: Rate) -> Start {
+    Start::Cue { from_frame, at_frame: lasts.map(|lasts| from_frame + rate.frames_in_time(lasts)) }
+}
+
 /// One configured microphone.
 pub struct Line {
     settings: Settings,
@@ -262,6 +269,11 @@ impl Line {
         self.playback.is_some()
     }
 
+    /// Whether every recording reads a file from its start: nothing that is played happens at the same time as it.
+    pub fn is_flat(&self) -> bool {
+        matches!(self.settings.source, Source::Wav { pace: Pace::Fast, .. })
+    }
+
     /// Plays a sound; it is over when it has left the speaker, or would have.
     pub async fn play(&self, sound: &Sound) -> Result<(), String> {
         match (&self.playback, sound.lasts()) {
@@ -276,7 +288,7 @@ impl Line {
 
     /// Takes a recording on.
     pub fn record(&self, ask: Ask) -> Result<Running, LineError> {
-        if matches!(self.settings.source, Source::Wav { pace: Pace::Fast, .. }) {
+        if self.is_flat() {
             return self.record_flat(&ask);
         }
         let lead = if let Begin::AfterTimed(lead) = ask.begin { lead } else { Duration::ZERO };
@@ -288,6 +300,7 @@ impl Line {
         let start = match ask.begin {
             Begin::Now => Start::At(now),
             Begin::AfterTimed(lead) => Start::At(now + desk.rate.frames_in_time(lead)),
+            Begin::Cue(lasts) => cue(now, lasts, desk.rate),
             Begin::After(key) => Start::After(key),
         };
         let key = next_key();
@@ -328,7 +341,11 @@ impl Line {
         let not_ready = |why: String| LineError::NotReady(why);
         let mut chain = FlatChain::open(&self.settings.source, &self.microphone.setup).map_err(not_ready)?;
         let key = next_key();
-        let growth = self.begin(chain.desk(), key, Start::At(0), ask)?;
+        let start = match ask.begin {
+            Begin::Cue(lasts) => cue(0, lasts, chain.desk().rate),
+            _ => Start::At(0),
+        };
+        let growth = self.begin(chain.desk(), key, start, ask)?;
         let desk = chain.desk().clone();
         let mut flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
         flat.retain(|(running, _)| running.growth.outcome().is_none());
@@ -342,6 +359,29 @@ impl Line {
         });
         spawned.map_err(|error| not_ready(format!("no thread: {error}")))?;
         Ok(Running { key, growth })
+    }
+
+    /// What is played before a recording is over.
+    pub fn cue(&self, key: RecordingKey) {
+        if let Ok(desk) = self.microphone.desk() {
+            desk.cue(key);
+        }
+    }
+
+    /// Returns when what is played before a recording has been answered.
+    pub fn answered(&self, key: RecordingKey) -> impl Future<Output = ()> + Send + use<> {
+        // Listens from now on, not from the first poll.
+        let told = self.microphone.desk().map(|desk| desk.listen());
+        async move {
+            let Ok(mut told) = told else { return std::future::pending().await };
+            loop {
+                match told.recv().await {
+                    Ok(Told::Answered(answered)) if answered == key => return,
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Ends a recording with the next frame captured; its growth tells when it has ended.

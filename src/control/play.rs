@@ -66,24 +66,25 @@ impl Control {
         let line = self.lines().iter().find(|line| line.name() == entry.operation.line);
         let Some(line) = line.cloned() else { return };
         let mut sounds = std::mem::take(&mut entry.sounds);
-        let records = match &entry.operation.kind {
+        let (records, answerable) = match &entry.operation.kind {
             Kind::Record(request) => {
                 sounds.extend(request.play_beep.then_some(Sound::Beep));
-                true
+                (true, request.barge_in_allowed && !request.prompts.is_empty())
             }
-            _ => false,
+            _ => (false, false),
         };
         if sounds.is_empty() {
             return self.begin(state, id, Begin::Now);
         }
-        entry.operation.silent_playback = !line.has_playback();
+        let timed = !line.has_playback() || answerable && line.is_flat();
+        entry.operation.silent_playback = timed;
         let lasts = sounds.iter().try_fold(Duration::ZERO, |sum, sound| sum.checked_add(sound.lasts()?));
-        if records
-            && !line.has_playback()
-            && let Some(lasts) = lasts
-        {
-            // Counted in frames, so that it takes as long live and flat out.
-            return self.begin(state, id, Begin::AfterTimed(lasts));
+        // What is timed is counted in frames, so that it takes as long live and flat out.
+        match (records && timed, lasts) {
+            (true, lasts) if answerable => return self.begin(state, id, Begin::Cue(lasts)),
+            (true, Some(lasts)) => return self.begin(state, id, Begin::AfterTimed(lasts)),
+            _ if answerable => return self.play_answerable(state, id, line, sounds),
+            _ => {}
         }
         entry.stage = Stage::Playing;
         entry.operation.run(clock::wall());
@@ -104,6 +105,30 @@ impl Control {
             }
             // One without a sound may already join the one that has just begun.
             control.advance(&mut state, &CallKey::new(&operation.app, &operation.call));
+        });
+        entry.task = Some(task.abort_handle());
+    }
+
+    /// The recording listens from the first frame on; what is played ends at the first answer.
+    fn play_answerable(self: &Arc<Self>, state: &mut State, id: Uuid, line: Arc<Line>, sounds: Vec<Sound>) {
+        self.begin(state, id, Begin::Cue(None));
+        let Some(entry) = state.operations.get_mut(&id) else { return };
+        let Stage::Recording(key) = entry.stage else { return };
+        let control = self.clone();
+        let answered = line.answered(key);
+        let task = tokio::spawn(async move {
+            let played = tokio::select! {
+                biased;
+                () = answered => return,
+                played = play(&line, &sounds) => played,
+            };
+            match played {
+                Ok(()) => line.cue(key),
+                Err(failed) => {
+                    control.finish(&mut control.state(), id, move |operation| failed.tell(operation));
+                    line.cancel(key);
+                }
+            }
         });
         entry.task = Some(task.abort_handle());
     }

@@ -53,6 +53,14 @@ pub enum Start {
     At(u64),
     /// Where the one before it ends.
     After(RecordingKey),
+    /// When what is played before it is over, or is answered: by speech from 200 ms before its onset on, by a key from its
+    /// end on.
+    Cue {
+        /// What is heard before this frame of the device is no answer.
+        from_frame: u64,
+        /// Where what is played is over, once that is known.
+        at_frame: Option<u64>,
+    },
 }
 
 /// What control asks for.
@@ -105,7 +113,13 @@ pub struct Recorder<T> {
     /// A key that may begin a stop tone, not yet told to the writer.
     mark_frame: Option<u64>,
     announced: bool,
+    /// What is played before it has been answered, and nobody has been told.
+    untold_answer: bool,
+    pre_roll_frames: u64,
 }
+
+/// Before the onset of speech that answers a prompt: an onset is not the first sound of a word.
+const PRE_ROLL_MS: u32 = 200;
 
 impl<T> Recorder<T> {
     /// A recorder for a device of this rate and so many channels.
@@ -124,6 +138,8 @@ impl<T> Recorder<T> {
             key_down: None,
             mark_frame: None,
             announced: false,
+            untold_answer: false,
+            pre_roll_frames: rate.frames_in_ms(PRE_ROLL_MS),
         });
         if let Start::At(frame) = order.start {
             recorder.start_at(frame);
@@ -143,6 +159,14 @@ impl<T> Recorder<T> {
     pub(super) fn start_at(&mut self, frame: u64) {
         self.start = Start::At(frame);
         self.sent_frame = frame;
+        self.machine.begin();
+    }
+
+    /// What is played before it will have ended at this frame of the device.
+    pub(super) fn cue(&mut self, frame: u64) {
+        if let Start::Cue { at_frame, .. } = &mut self.start {
+            *at_frame = Some(frame);
+        }
     }
 
     /// Joins: what was heard since its start, before it was told to start, is told from what the ears remember.
@@ -167,10 +191,14 @@ impl<T> Recorder<T> {
 
     /// Something was heard on a channel; frames are the device's.
     pub(super) fn hear(&mut self, channel: usize, input: Input) {
-        let Start::At(start) = self.start else { return };
         if !self.channels.contains(channel) {
             return;
         }
+        let start = match self.start {
+            Start::At(start) => start,
+            Start::Cue { from_frame, at_frame } => return self.answer(channel, input, from_frame, at_frame),
+            Start::After(_) => return,
+        };
         let this = Channels::of([channel]).unwrap_or(Channels::ALL);
         match input {
             // Two channels hear one key when its sound reaches both microphones.
@@ -187,15 +215,8 @@ impl<T> Recorder<T> {
                     }
                 }
             },
-            Input::KeyUp { end_frame } => {
-                if let Some((key, on)) = self.key_down
-                    && on.contains(channel)
-                {
-                    self.key_down = on.without(this).map(|on| (key, on));
-                    if self.key_down.is_none() {
-                        self.step(Input::KeyUp { end_frame: end_frame.saturating_sub(start) });
-                    }
-                }
+            Input::KeyUp { end_frame } if self.release(this) => {
+                self.step(Input::KeyUp { end_frame: end_frame.saturating_sub(start) });
             }
             Input::Voiced { first_frame, last_frame } if last_frame >= start => {
                 let first_frame = first_frame.saturating_sub(start);
@@ -205,8 +226,67 @@ impl<T> Recorder<T> {
         }
     }
 
+    /// Something was heard on one of its channels while something is played before it.
+    fn answer(&mut self, channel: usize, input: Input, from_frame: u64, at_frame: Option<u64>) {
+        let this = Channels::of([channel]).unwrap_or(Channels::ALL);
+        let onset = match input {
+            Input::Key(tone) => tone.onset_frame,
+            Input::Voiced { first_frame, .. } => first_frame,
+            _ => 0,
+        };
+        if let Some(at_frame) = at_frame.filter(|at| onset >= *at && self.key_down.is_none()) {
+            self.start_at(at_frame);
+            return self.hear(channel, input);
+        }
+        match input {
+            _ if self.outcome.is_some() => {}
+            Input::Key(mut tone) => match &mut self.key_down {
+                Some((key, on)) if *key == tone.key => *on = on.union(this),
+                _ if tone.onset_frame < from_frame => {}
+                _ => {
+                    self.key_down = Some((tone.key, this));
+                    self.untold_answer = true;
+                    tone.onset_frame -= from_frame;
+                    tone.decision_frame -= from_frame;
+                    if let Some(ending) = self.machine.key_before(tone) {
+                        self.end(ending);
+                    }
+                }
+            },
+            Input::KeyUp { end_frame } if self.release(this) => self.start_at(end_frame),
+            Input::Voiced { first_frame, last_frame } if last_frame >= from_frame && self.key_down.is_none() => {
+                self.untold_answer = true;
+                self.start_at(first_frame.max(from_frame).saturating_sub(self.pre_roll_frames));
+                self.hear(channel, input);
+            }
+            _ => {}
+        }
+    }
+
+    /// The key that is down has ended on one channel; `true` if it has on all.
+    fn release(&mut self, channel: Channels) -> bool {
+        let Some((key, on)) = self.key_down.filter(|(_, on)| on.without(channel) != Some(*on)) else { return false };
+        self.key_down = on.without(channel).map(|on| (key, on));
+        self.key_down.is_none()
+    }
+
     /// How far the device has been heard, and how far its detectors are sure.
     pub(super) fn settle<O: Outlet<T>>(&mut self, heard_frame: u64, ears: &Ears, outlet: &mut O) {
+        if std::mem::take(&mut self.untold_answer) {
+            outlet.send(Message::Answered { key: self.key });
+        }
+        let (mut keys, mut speech) = (heard_frame, heard_frame);
+        for (_, ear) in ears.iter().filter(|(channel, _)| self.channels.contains(*channel)) {
+            keys = keys.min(ear.keys_settled_frame());
+            speech = speech.min(ear.speech_settled_frame());
+        }
+        if let Start::Cue { at_frame: Some(at_frame), .. } = self.start
+            && keys.min(speech) >= at_frame
+            && self.key_down.is_none()
+        {
+            // No answer that began before it can come any more.
+            self.start_at(at_frame);
+        }
         let Start::At(start) = self.start else { return };
         if heard_frame < start || self.outcome.is_some() {
             return;
@@ -214,11 +294,6 @@ impl<T> Recorder<T> {
         self.open(outlet);
         if let Some(at_frame) = self.mark_frame.take() {
             outlet.send(Message::Mark { key: self.key, at_frame });
-        }
-        let (mut keys, mut speech) = (heard_frame, heard_frame);
-        for (_, ear) in ears.iter().filter(|(channel, _)| self.channels.contains(*channel)) {
-            keys = keys.min(ear.keys_settled_frame());
-            speech = speech.min(ear.speech_settled_frame());
         }
         self.step(Input::Heard {
             heard_frame: heard_frame - start,
@@ -247,6 +322,7 @@ impl<T> Recorder<T> {
     pub(super) fn media_lost(&mut self, cancelled_only: bool) {
         match self.start {
             Start::At(_) if !cancelled_only || self.machine.is_cancelled() => self.step(Input::MediaLost),
+            Start::Cue { .. } if !cancelled_only => self.end_unheard(Reason::MediaTimeout),
             _ => {}
         }
     }

@@ -144,6 +144,24 @@ impl Machine {
         self.decide()
     }
 
+    /// A key was pressed before the recording, while it was being waited for: it may be a stop tone, or begin one.
+    pub fn key_before(&mut self, tone: Tone) -> Option<Ending> {
+        let stop_tone = self.pressed.press(tone, &self.rules.stop_tones)?;
+        Some(Ending {
+            reason: Reason::StopTone,
+            at_frame: 0,
+            decided_at_frame: tone.decision_frame,
+            stop_tone: Some(stop_tone),
+            first_voiced_frame: None,
+            last_voiced_frame: None,
+        })
+    }
+
+    /// The recording begins: keys that were pressed before it count as pressed at its first frame.
+    pub fn begin(&mut self) {
+        self.pressed.rebase();
+    }
+
     /// The frame up to which nothing can be taken back, whatever is heard from now on (but for a stop tone of several
     /// keys, whose first ones are long written when its last is heard).
     pub fn horizon_frame(&self) -> u64 {

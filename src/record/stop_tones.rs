@@ -151,6 +151,13 @@ impl Pressed {
                 .all(|(pressed, wanted)| pressed.map(|tone| tone.key) == *wanted)
     }
 
+    /// All keys so far were pressed at frame 0.
+    pub(super) fn rebase(&mut self) {
+        for tone in self.keys.iter_mut().flatten() {
+            (tone.onset_frame, tone.decision_frame) = (0, 0);
+        }
+    }
+
     /// A new sequence starts.
     pub(super) fn clear(&mut self) {
         *self = Pressed::NONE;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod barge_in;
 mod callbacks;
 mod chunking;
 #[path = "../../benches/corpus/mod.rs"]

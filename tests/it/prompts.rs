@@ -237,3 +237,80 @@ impl http_body::Body for Endless {
         self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(http_body::Frame::data(piece))))
     }
 }
+
+/// What was recorded, found again in what the line heard.
+fn recorded(stage: &Stage, operation: &Value) -> Vec<i16> {
+    let name = format!("{}.wav", operation["id"].as_str().unwrap());
+    samples(&stage.folder.path().join("data/recordings").join(name))
+}
+
+#[tokio::test]
+async fn an_answer_ends_the_prompt_in_real_time_and_at_the_same_frame_flat_out() {
+    let sound = Sound::at(16_000).hiss(600).voice(700).hiss(400);
+    let request = json!({"prompts": [{"mediaInfo": {"uri": "file:hello.wav"}, "loop": 0}], "bargeInAllowed": true,
+        "maxSilenceTimeoutInSeconds": 1});
+    let mut starts = Vec::new();
+    for pace in ["fast", "real"] {
+        let stage = stage(&sound, pace, "").await;
+        let operation = stage.play(&request.to_string()).await;
+        assert_eq!(summary(&operation), ("completed", "maxSilenceTimeout", 200, 0), "{operation}");
+        let recorded = recorded(&stage, &operation);
+        let start = (0..sound.samples.len()).find(|at| sound.samples[*at..].starts_with(&recorded[..1_600])).unwrap();
+        assert!((start as i64 - 16_000 * 400 / 1_000).abs() < 320, "begun at {start}");
+        starts.push((start, recorded.len()));
+        if pace == "real" {
+            let played = || samples(&stage.folder.path().join("played.wav")).len();
+            let then = played();
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            assert_eq!(played(), then, "what was for ever has stopped");
+        }
+    }
+    assert_eq!(starts[0], starts[1]);
+}
+
+#[tokio::test]
+async fn a_stop_tone_ends_the_operation_and_its_prompt_and_leaves_no_audio() {
+    let stage = stage(&Sound::at(16_000).hiss(500).key('#', 100).hiss(400), "real", "").await;
+    let request = json!({"prompts": [{"mediaInfo": {"uri": "file:hello.wav"}, "loop": 0}], "bargeInAllowed": true,
+        "stopTones": ["#"]});
+    let operation = stage.play(&request.to_string()).await;
+    assert_eq!(summary(&operation), ("completed", "stopToneDetected", 200, 8514));
+    assert_eq!((&operation["recording"], &operation["evidence"]["tone"]["entry"]), (&Value::Null, &"#".into()));
+}
+
+#[tokio::test]
+async fn a_prompt_that_nobody_answers_is_played_to_its_end() {
+    let sound = Sound::at(16_000).hiss(2_500);
+    let stage = stage(&sound, "real", "").await;
+    let request = json!({"prompts": [prompt("file:hello.wav")], "bargeInAllowed": true,
+        "maxRecordDurationInSeconds": 1});
+    let operation = stage.play(&request.to_string()).await;
+    assert_eq!(summary(&operation), ("completed", "maxRecordDurationReached", 200, 8515));
+    let played = samples(&stage.folder.path().join("played.wav"));
+    assert_eq!(played.len(), 48_000 * (300 + 250) / 1_000);
+}
+
+#[tokio::test]
+async fn a_request_that_goes_ahead_cancels_what_plays_and_waits() {
+    let stage = stage(&talk(), "real", "").await;
+    let playing = play(&stage, json!([{"mediaInfo": {"uri": "file:hello.wav"}, "loop": 0}])).await;
+    let waiting = stage.record("{}").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let request = r#"{"playBeep":false,"bargeInAllowed":true,"maxRecordDurationInSeconds":1}"#;
+    let ahead = stage.daemon.post("/app/calls/mic/recordResponse", request).await.unwrap();
+    for (operation, reason) in [(&playing, "mediaOperationCanceled"), (&waiting, "operationCanceled")] {
+        let operation = stage.ended(operation).await;
+        assert_eq!(summary(&operation), ("failed", reason, 400, 8508));
+        assert!(operation["resultInfo"]["message"].as_str().unwrap().contains(ahead["id"].as_str().unwrap()));
+    }
+    assert_eq!(summary(&stage.ended(&ahead).await).1, "maxRecordDurationReached");
+}
+
+#[tokio::test]
+async fn an_answerable_prompt_that_cannot_be_played_fails_and_its_recording_with_it() {
+    let stage = stage(&talk(), "real", "").await;
+    std::fs::create_dir(stage.folder.path().join("played.wav")).unwrap();
+    let request = json!({"prompts": [prompt("file:hello.wav")], "bargeInAllowed": true});
+    let operation = stage.play(&request.to_string()).await;
+    assert_eq!(summary(&operation), ("failed", "playPromptFailed", 500, 8511));
+}
