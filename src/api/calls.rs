@@ -149,20 +149,23 @@ pub async fn act(
         "record" => media(&api, &app, &id, &headers, request, Media::Record(StatusCode::ACCEPTED)).await,
         "recordresponse" => media(&api, &app, &id, &headers, request, Media::Record(StatusCode::OK)).await,
         "playprompt" => media(&api, &app, &id, &headers, request, Media::PlayPrompt).await,
-        "cancelmediaprocessing" => {
+        "cancelmediaprocessing" | "mute" | "unmute" | "subscribetotone" => {
+            if action == "subscribetotone" {
+                app.may_record()?;
+            }
             let mut members = Members::of_body(&body(request).await?)?;
             let context = record::client_context(&mut members)?;
             members.finish(Unknown::Refused)?;
-            let operation = api.control.cancel_media(&app.0, &id, context).await?;
+            let operation = match action.as_str() {
+                "cancelmediaprocessing" => api.control.cancel_media(&app.0, &id, context).await?,
+                "subscribetotone" => api.control.subscribe_to_tone(&app.0, &id, context).await?,
+                _ => api.control.mute(&app.0, &id, action == "mute", context).await?,
+            };
             Ok(answer(&api, StatusCode::OK, &operation))
         }
         "keepalive" => {
             api.control.call(&app.0, &id)?;
             Ok(StatusCode::OK.into_response())
-        }
-        "mute" | "unmute" | "subscribetotone" => {
-            api.control.call(&app.0, &id)?;
-            Err(Error::new(error::Kind::NotSupported, format!("{action} is not supported yet")).into())
         }
         _ => Err(Error::not_found().into()),
     }

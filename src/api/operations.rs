@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::control::call::{Call, CallState};
 use crate::control::notify::{Change, Wire};
 use crate::control::operation::{CompletionReason, Evidence, Kind, Operation, Recording, Status};
+use crate::dsp::tone::Key;
+use crate::record::word_of;
 
 /// How locations and tokens are made.
 #[derive(Clone)]
@@ -48,7 +50,7 @@ pub fn operation_json(operation: &Operation, links: &Links) -> Value {
         Kind::PlayPrompt(_) => {
             drop(members.insert("completionReason".into(), operation.reason.map(play_reason_name).into()))
         }
-        Kind::CancelMediaProcessing => {}
+        Kind::CancelMediaProcessing | Kind::Mute | Kind::Unmute | Kind::SubscribeToTone => {}
     }
     if operation.silent_playback {
         members.insert("playback".into(), "timed only: nothing can be heard on this line".into());
@@ -145,6 +147,9 @@ const fn odata_type(kind: &Kind) -> &'static str {
         Kind::Record(_) => "#microsoft.graph.recordOperation",
         Kind::PlayPrompt(_) => "#microsoft.graph.playPromptOperation",
         Kind::CancelMediaProcessing => "#microsoft.graph.cancelMediaProcessingOperation",
+        Kind::Mute => "#microsoft.graph.muteParticipantOperation",
+        Kind::Unmute => "#microsoft.graph.unmuteParticipantOperation",
+        Kind::SubscribeToTone => "#microsoft.graph.subscribeToToneOperation",
     }
 }
 
@@ -220,6 +225,13 @@ impl Wire for Notifications {
 
     fn call(&self, call: &Call, change: Change) -> String {
         notification(&format!("calls/{}", call.id), change, call_json(call), call.revision)
+    }
+
+    fn tone(&self, call: &Call, sequence: u64, pressed: Key) -> String {
+        let mut data = call_json(call);
+        let tone = word_of(pressed);
+        data["toneInfo"] = json!({"@odata.type": "#microsoft.graph.toneInfo", "sequenceId": sequence, "tone": tone});
+        notification(&format!("calls/{}", call.id), Change::Updated, data, call.revision)
     }
 }
 

@@ -171,6 +171,7 @@ impl Record {
             max_duration: request.max_duration,
             stop_tones: request.stop_tones(),
             client_context: request.client_context.clone(),
+            muted: false,
         };
         let running = line.record(ask).map_err(|error| Failure::Failed(error.to_string()))?;
         let outcome = follow(&line, running).await?;

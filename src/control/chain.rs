@@ -82,9 +82,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Asks for a recording; the writer tells the ticket's `growth` what becomes of it.
-    pub fn begin(&self, order: Order<Box<Ticket>>) -> Result<(), String> {
-        let recorder = Recorder::new(order, self.rate, self.channels);
+    /// Asks for a recording, muted maybe; the writer tells the ticket's `growth` what becomes of it.
+    pub fn begin(&self, order: Order<Box<Ticket>>, muted: bool) -> Result<(), String> {
+        let mut recorder = Recorder::new(order, self.rate, self.channels);
+        if muted {
+            recorder.mute(true, 0);
+        }
         self.commands
             .try_send(Command::Begin(recorder))
             .map_err(|_| "too many requests wait for this source".to_owned())
@@ -93,6 +96,11 @@ impl Desk {
     /// What is played before a recording is over with the next frame captured.
     pub fn cue(&self, key: RecordingKey) {
         let _ = self.commands.send(Command::Cue { key, at_frame: self.captured.next_frame() });
+    }
+
+    /// A recording is muted with the next frame captured, or no longer.
+    pub fn mute(&self, key: RecordingKey, on: bool) {
+        let _ = self.commands.send(Command::Mute { key, on, at_frame: self.captured.next_frame() });
     }
 
     /// What it hears from now on.

@@ -3,10 +3,13 @@
 //! Belongs here: what a request means, in which order operations run, what is remembered. Does not: HTTP and JSON
 //! (`api`), audio (`pipeline`), files (`store`).
 
+mod actions;
 pub mod call;
 pub mod chain;
 pub mod hosts;
+mod keys;
 pub mod line;
+mod microphone;
 pub mod notify;
 pub mod operation;
 mod play;
@@ -223,6 +226,7 @@ impl Control {
         if let Some(queue) = self.state().calls.get_mut(&key) {
             queue.call = call.clone();
         }
+        self.unsubscribe(&key);
         self.cancel_all(&key, &Canceler::EndOfCall, None);
         let control = self.clone();
         tokio::spawn(async move { control.terminate(call).await });
@@ -290,27 +294,6 @@ impl Control {
                 Err(error)
             }
         }
-    }
-
-    /// Cancels what runs and what waits on a call.
-    pub async fn cancel_media(
-        self: &Arc<Self>,
-        app: &Application,
-        call_id: &str,
-        client_context: Option<String>,
-    ) -> Result<Operation, Error> {
-        let call = self.established(app, call_id)?;
-        let now = clock::wall();
-        let id = Uuid::now_v7();
-        let mut operation = Operation::new(id, &call, operation::Kind::CancelMediaProcessing, now);
-        operation.client_context = client_context;
-        operation.complete(operation::CompletionReason::OperationCanceled, 0, "Canceled.".to_owned(), now);
-        operation.seq = self.next_seq();
-        let (journal, row) = (self.settings.journal.clone(), run::row(&operation, &call.key()));
-        blocking(move || journal.put_operation(&row)).await?;
-        self.state().operations.insert(id, Entry::ended(operation.clone()));
-        self.cancel_all(&call.key(), &Canceler::Operation(id), None);
-        Ok(operation)
     }
 
     /// The operations of a call, in their order.

@@ -18,6 +18,7 @@ use super::call::Call;
 use super::operation::Operation;
 use super::{Application, Control, blocking};
 use crate::clock;
+use crate::dsp::tone::Key;
 use crate::error::{Error, Kind};
 use crate::store::journal::{Delivery, OutboxRow};
 
@@ -59,6 +60,8 @@ pub trait Wire: Send + Sync {
     fn operation(&self, operation: &Operation, change: Change) -> String;
     /// The body of a notification about a call.
     fn call(&self, call: &Call, change: Change) -> String;
+    /// The body of a notification about a key that was pressed on a call, the so many-th.
+    fn tone(&self, call: &Call, sequence: u64, pressed: Key) -> String;
 }
 
 /// So many notifications of one state are looked through.

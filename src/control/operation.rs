@@ -75,6 +75,12 @@ pub enum Kind {
     PlayPrompt(PlayRequest),
     /// The end of all others.
     CancelMediaProcessing,
+    /// From then on recordings of the call are muted.
+    Mute,
+    /// From then on they are not.
+    Unmute,
+    /// From then on keys are told.
+    SubscribeToTone,
 }
 
 /// How far an operation is.

@@ -35,11 +35,18 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Queue {
     pub call: Call,
     waiting: VecDeque<Uuid>,
+    /// Tells its keys.
+    pub(super) tones: Option<AbortHandle>,
 }
 
 impl Queue {
     pub fn of(call: Call) -> Queue {
-        Queue { call, waiting: VecDeque::new() }
+        Queue { call, waiting: VecDeque::new(), tones: None }
+    }
+
+    /// What runs and waits, in its order.
+    pub fn waiting(&self) -> impl Iterator<Item = Uuid> {
+        self.waiting.iter().copied()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -181,6 +188,7 @@ impl Control {
         let Some(entry) = state.operations.get_mut(&id) else { return };
         let line = self.settings.lines.iter().find(|line| line.name() == entry.operation.line);
         let (Some(line), Some(request)) = (line, entry.operation.request()) else { return };
+        let key = CallKey::new(&entry.operation.app, &entry.operation.call);
         let ask = Ask {
             id,
             begin,
@@ -189,6 +197,7 @@ impl Control {
             max_duration: request.max_duration,
             stop_tones: request.stop_tones(),
             client_context: request.client_context.clone(),
+            muted: state.calls.get(&key).is_some_and(|queue| queue.call.muted),
         };
         match line.record(ask) {
             Ok(running) => {

@@ -248,6 +248,13 @@ impl<T> Pipeline<T> {
         }
     }
 
+    /// Mutes a recording from this frame of the device on, or no longer.
+    pub fn mute(&mut self, key: RecordingKey, on: bool, at_frame: u64) {
+        if let Some(recorder) = self.recorders.iter_mut().find(|recorder| recorder.key() == key) {
+            recorder.mute(on, at_frame);
+        }
+    }
+
     /// Tells one recording something that is not heard: a cancel (in the device's frames), an abandon.
     pub fn tell(&mut self, key: RecordingKey, input: Input, outlet: &mut impl Outlet<T>) {
         if let Some(recorder) = self.recorders.iter_mut().find(|recorder| recorder.key() == key) {

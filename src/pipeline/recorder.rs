@@ -1,5 +1,7 @@
 //! One recording on its device: which channels, from which frame on, what the machine makes of it, what the writer gets.
 
+use std::ops::Range;
+
 use super::history::History;
 use super::{Block, Ears, Message, Outlet, RecordingKey};
 use crate::dsp::tone::Key;
@@ -116,10 +118,16 @@ pub struct Recorder<T> {
     /// What is played before it has been answered, and nobody has been told.
     untold_answer: bool,
     pre_roll_frames: u64,
+    /// The device's frames that were muted last.
+    muted: Option<Range<u64>>,
+    /// Muted frames are told in pieces of so many: each is a message.
+    muted_piece_frames: u64,
 }
 
 /// Before the onset of speech that answers a prompt: an onset is not the first sound of a word.
 const PRE_ROLL_MS: u32 = 200;
+/// So long a reader waits for zeros.
+const MUTED_PIECE_MS: u32 = 100;
 
 impl<T> Recorder<T> {
     /// A recorder for a device of this rate and so many channels.
@@ -140,6 +148,8 @@ impl<T> Recorder<T> {
             announced: false,
             untold_answer: false,
             pre_roll_frames: rate.frames_in_ms(PRE_ROLL_MS),
+            muted: None,
+            muted_piece_frames: rate.frames_in_ms(MUTED_PIECE_MS),
         });
         if let Start::At(frame) = order.start {
             recorder.start_at(frame);
@@ -160,6 +170,43 @@ impl<T> Recorder<T> {
         self.start = Start::At(frame);
         self.sent_frame = frame;
         self.machine.begin();
+        if self.muted.as_ref().is_some_and(|muted| muted.end > frame) {
+            self.step(Input::Mute { at_frame: 0 });
+        }
+    }
+
+    /// From this frame of the device on, but for what was sent already, it is muted, or no longer.
+    pub fn mute(&mut self, on: bool, at_frame: u64) {
+        let at_frame = at_frame.max(self.sent_frame);
+        match &mut self.muted {
+            // It was muted a moment ago, and that is not written yet: the moment in between is muted, too.
+            Some(muted) if on && muted.end > self.sent_frame => muted.end = u64::MAX,
+            muted if on => *muted = Some(at_frame..u64::MAX),
+            Some(muted) if muted.end == u64::MAX => muted.end = at_frame.max(muted.start),
+            _ => return,
+        }
+        if let Start::At(start) = self.start {
+            let at_frame = at_frame.saturating_sub(start);
+            self.step(if on { Input::Mute { at_frame } } else { Input::Unmute { at_frame } });
+        }
+    }
+
+    /// What is left of something that was heard without the muted frames.
+    fn audible(&self, input: Input) -> Option<Input> {
+        let Some(muted) = &self.muted else { return Some(input) };
+        match input {
+            Input::Key(tone) if muted.contains(&tone.onset_frame) => None,
+            Input::Voiced { first_frame, last_frame } if last_frame >= muted.start && first_frame < muted.end => {
+                if first_frame < muted.start {
+                    Some(Input::Voiced { first_frame, last_frame: muted.start - 1 })
+                } else if last_frame >= muted.end {
+                    Some(Input::Voiced { first_frame: muted.end, last_frame })
+                } else {
+                    None
+                }
+            }
+            _ => Some(input),
+        }
     }
 
     /// What is played before it will have ended at this frame of the device.
@@ -194,6 +241,7 @@ impl<T> Recorder<T> {
         if !self.channels.contains(channel) {
             return;
         }
+        let Some(input) = self.audible(input) else { return };
         let start = match self.start {
             Start::At(start) => start,
             Start::Cue { from_frame, at_frame } => return self.answer(channel, input, from_frame, at_frame),
@@ -336,6 +384,9 @@ impl<T> Recorder<T> {
         }
         self.open(outlet);
         self.flush(outlet);
+        if let Some(until) = self.muted_until() {
+            self.send_muted(until.min(at_frame), outlet);
+        }
         // What the writer had no blocks for is lost with the gap: its frames are the next ones.
         let from_frame = self.sent_frame.max(start);
         outlet.send(Message::Gap {
@@ -368,6 +419,16 @@ impl<T> Recorder<T> {
         }
         let channels = self.channels.iter(self.device_channels);
         while self.sent_frame < end_frame {
+            if let Some(until) = self.muted_until() {
+                let to = until.min(end_frame);
+                if self.outcome.is_none() && to < until && to - self.sent_frame < self.muted_piece_frames {
+                    break;
+                }
+                self.send_muted(to, outlet);
+                continue;
+            }
+            let before_mute = self.muted.as_ref().map_or(end_frame, |muted| muted.start);
+            let end_frame = if before_mute > self.sent_frame { before_mute.min(end_frame) } else { end_frame };
             let block = match &mut self.block {
                 Some(block) => block,
                 none => match outlet.block() {
@@ -390,6 +451,22 @@ impl<T> Recorder<T> {
             self.flush(outlet);
         }
         true
+    }
+
+    /// Where the muted frames end, if the next one to be sent is one.
+    fn muted_until(&self) -> Option<u64> {
+        self.muted.as_ref().filter(|muted| muted.contains(&self.sent_frame)).map(|muted| muted.end)
+    }
+
+    /// Sends that the frames before this one are muted.
+    fn send_muted<O: Outlet<T>>(&mut self, to_frame: u64, outlet: &mut O) {
+        let Start::At(start) = self.start else { return };
+        if to_frame > self.sent_frame {
+            self.flush(outlet);
+            let (at_frame, frames) = (self.sent_frame - start, to_frame - self.sent_frame);
+            outlet.send(Message::Gap { key: self.key, at_frame, frames, cause: GapCause::Muted });
+            self.sent_frame = to_frame;
+        }
     }
 
     /// Notes how its channels sound now that it has ended.

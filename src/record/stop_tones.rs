@@ -28,6 +28,11 @@ const WORDS: [(&str, char); 16] = [
     ("d", 'D'),
 ];
 
+/// Graph's word for a key.
+pub fn word_of(key: Key) -> &'static str {
+    WORDS.iter().find(|(_, character)| *character == key.char()).map_or("", |(word, _)| word)
+}
+
 /// What is wrong with a list of stop tones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopToneError {

@@ -38,6 +38,15 @@ pub enum Command<T> {
         /// The first of the device's frames that is after it.
         at_frame: u64,
     },
+    /// A recording is muted, or no longer.
+    Mute {
+        /// Which.
+        key: RecordingKey,
+        /// Whether it is.
+        on: bool,
+        /// From this frame of the device on.
+        at_frame: u64,
+    },
     /// The writer cannot go on with a recording.
     Abandon {
         /// Which.
@@ -163,6 +172,7 @@ impl<T> Runner<T> {
                     self.pipeline.tell(key, Input::Cancel { at_frame }, &mut self.outlet);
                 }
                 Command::Cue { key, at_frame } => self.pipeline.cue(key, at_frame),
+                Command::Mute { key, on, at_frame } => self.pipeline.mute(key, on, at_frame),
                 Command::Abandon { key } => self.pipeline.tell(key, Input::Abandon, &mut self.outlet),
             }
         }

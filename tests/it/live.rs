@@ -41,6 +41,7 @@ fn ask(begin: Begin, stop_tones: &[&str]) -> Ask {
         max_duration: 10,
         stop_tones: StopTones::parse(stop_tones).unwrap(),
         client_context: None,
+        muted: false,
     }
 }
 
