@@ -217,6 +217,7 @@ fn record(capture: Capture, folder: &Path, stop_tones: &[&str]) -> (Watcher, Arc
         max_duration: 3_600,
         stop_tones: StopTones::parse(stop_tones).expect("keys"),
         client_context: None,
+        muted: false,
     };
     (line.record(ask).expect("a recording").growth, line)
 }

@@ -17,7 +17,7 @@ use crate::api::jwt::{ALGORITHMS, Terms};
 use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
-use crate::control::notify::Hosts;
+use crate::control::hosts::Hosts;
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::Channels;
@@ -46,6 +46,8 @@ pub struct Config {
     pub jwt: Option<Jwt>,
     /// Where notifications may go.
     pub notifications: Notifications,
+    /// Where prompts come from.
+    pub prompts: Prompts,
     /// The detectors' thresholds.
     pub detection: Detection,
 }
@@ -117,7 +119,7 @@ pub struct Line {
     /// Of recordings, 8,000 to 192,000 Hz; the device's own.
     #[serde(default)]
     pub rate: Option<u32>,
-    /// Where the beep is played: `device:NAME`, `wav:PATH` or `none`; `none`.
+    /// Where prompts and the beep are played: `device:NAME`, `wav:PATH` or `none`; `none`.
     #[serde(default = "none")]
     pub playback: String,
     /// With no frames for so long the device is dead, 1 to 3,600 s; 2.
@@ -220,8 +222,8 @@ impl Jwt {
         let host =
             Url::parse(&self.jwks_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         let hosts = Hosts::parse(&[host]).unwrap_or_default();
-        let at_uri = |why| Wrong::at("jwt.jwks_uri", format!("jwt.jwks_uri is not valid: {why}"));
-        hosts.check(&self.jwks_uri).map_err(at_uri)?;
+        let at_uri = |why: String| Wrong::at("jwt.jwks_uri", format!("jwt.jwks_uri is not valid: {why}"));
+        hosts.check_callback(&self.jwks_uri).map_err(at_uri)?;
         let known = |name: &String| ALGORITHMS.contains(&name.as_str());
         if self.algorithms.is_empty() || !self.algorithms.iter().all(known) {
             let why = format!("jwt.algorithms is {:?}; valid are {}", self.algorithms, ALGORITHMS.join(", "));
@@ -253,6 +255,16 @@ pub struct Notifications {
     pub retry_for_seconds: u32,
 }
 
+/// `[prompts]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prompts {
+    /// The folder that `file:` URIs resolve in; without one no file is a prompt.
+    pub directory: Option<PathBuf>,
+    /// Hosts that prompts may be fetched from, as `host` or `host:port`; none.
+    pub allow_hosts: Vec<String>,
+}
+
 /// `[detection]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -281,6 +293,7 @@ impl Default for Config {
             applications: Vec::new(),
             jwt: None,
             notifications: Notifications::default(),
+            prompts: Prompts::default(),
             detection: Detection::default(),
         }
     }
@@ -393,6 +406,7 @@ impl Config {
             return Err(Wrong::at("server", "[server] needs both tls_cert and tls_key, or neither".to_owned()));
         }
         self.jwt.as_ref().map_or(Ok(()), Jwt::check)?;
+        Hosts::parse(&self.prompts.allow_hosts).map_err(|why| Wrong::at("prompts.allow_hosts", why))?;
         if self.lines.is_empty() {
             return Err(Wrong::at("", "there is no line; add [lines.NAME] with a source".to_owned()));
         }
@@ -422,7 +436,7 @@ impl Config {
         if own > 1 || own == 0 && self.jwt.is_none() {
             return wrong("", "needs either token_sha256 or token_file, or [jwt] to be configured".to_owned());
         }
-        match app.callback_uri.as_deref().map(|uri| hosts.check(uri)) {
+        match app.callback_uri.as_deref().map(|uri| hosts.check_callback(uri)) {
             Some(Err(why)) => wrong(".callback_uri", format!("has no valid callback_uri: {why}")),
             _ => Ok(()),
         }

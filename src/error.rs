@@ -35,8 +35,6 @@ pub enum Kind {
     Unavailable,
     /// No space is left for recordings.
     DiskFull,
-    /// This program does not do it yet.
-    NotSupported,
     /// A fault of ours.
     Internal,
 }

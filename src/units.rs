@@ -6,6 +6,8 @@
 //! (an index) or `frames` (a count). Levels are in dBFS, where 0 dBFS is the level of a full-scale sine.
 
 use std::fmt;
+// Not `std::time`, where the clocks are.
+use core::time::Duration;
 
 /// A sample rate in frames a second, 8,000 to 192,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +39,11 @@ impl Rate {
     /// How many whole frames fit in `ms` milliseconds.
     pub const fn frames_in_ms(self, ms: u32) -> u64 {
         self.0 as u64 * ms as u64 / 1_000
+    }
+
+    /// How many frames last this long, to the nearest.
+    pub const fn frames_in_time(self, time: Duration) -> u64 {
+        ((time.as_nanos() * self.0 as u128 + 500_000_000) / 1_000_000_000) as u64
     }
 
     /// How long `frames` last, in seconds.

@@ -22,8 +22,8 @@ use super::record;
 use super::{Api, MEDIA_ROLE, set};
 use crate::control::Application;
 use crate::control::call::{CallRequest, plain};
-use crate::control::operation::Operation;
-use crate::error::{Error, Kind};
+use crate::control::operation::{Kind, Operation};
+use crate::error::{self, Error};
 use crate::store::hex;
 use crate::store::journal::IdempotencyKey;
 
@@ -58,7 +58,7 @@ impl App {
     fn may_record(&self) -> Result<(), Error> {
         match self.0.roles.iter().any(|role| role == MEDIA_ROLE) {
             true => Ok(()),
-            false => Err(Error::new(Kind::Forbidden, format!("the application has not the role {MEDIA_ROLE}"))),
+            false => Err(Error::new(error::Kind::Forbidden, format!("the application has not the role {MEDIA_ROLE}"))),
         }
     }
 }
@@ -67,10 +67,14 @@ impl App {
 async fn body(request: Request) -> Result<Vec<u8>, Error> {
     let declared = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("").to_owned());
     let read = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(request.into_body(), MAX_BODY)).await;
-    let late = |_| Error::new(Kind::Invalid, format!("the body did not come within {} s", BODY_WITHIN.as_secs()));
+    let late =
+        |_| Error::new(error::Kind::Invalid, format!("the body did not come within {} s", BODY_WITHIN.as_secs()));
     let bytes = read.map_err(late)?.map_err(|error| {
         // What a client breaks off reads the same; nobody is left to hear the difference.
-        Error::new(Kind::TooLarge, format!("the body cannot be read, or has more than {MAX_BODY} bytes: {error}"))
+        Error::new(
+            error::Kind::TooLarge,
+            format!("the body cannot be read, or has more than {MAX_BODY} bytes: {error}"),
+        )
     })?;
     let is_json = declared.as_deref().is_some_and(|declared| {
         declared.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -82,7 +86,7 @@ async fn body(request: Request) -> Result<Vec<u8>, Error> {
         Some(declared) => format!("the body is declared as {declared:?}; valid is application/json"),
         None => "the body has no Content-Type; valid is application/json".to_owned(),
     };
-    Err(Error::new(Kind::MediaType, message))
+    Err(Error::new(error::Kind::MediaType, message))
 }
 
 /// GET of all calls.
@@ -158,46 +162,55 @@ pub async fn act(
     request: Request,
 ) -> Answer {
     match action.as_str() {
-        "record" => record(&api, &app, &id, &headers, request, StatusCode::ACCEPTED).await,
-        "recordresponse" => record(&api, &app, &id, &headers, request, StatusCode::OK).await,
-        "cancelmediaprocessing" => {
+        "record" => media(&api, &app, &id, &headers, request, Media::Record(StatusCode::ACCEPTED)).await,
+        "recordresponse" => media(&api, &app, &id, &headers, request, Media::Record(StatusCode::OK)).await,
+        "playprompt" => media(&api, &app, &id, &headers, request, Media::PlayPrompt).await,
+        "cancelmediaprocessing" | "mute" | "unmute" | "subscribetotone" => {
+            if action == "subscribetotone" {
+                app.may_record()?;
+            }
             let mut members = Members::of_body(&body(request).await?)?;
             let context = record::client_context(&mut members)?;
             members.finish(Unknown::Refused)?;
-            let operation = api.control.cancel_media(&app.0, &id, context).await?;
+            let operation = match action.as_str() {
+                "cancelmediaprocessing" => api.control.cancel_media(&app.0, &id, context).await?,
+                "subscribetotone" => api.control.subscribe_to_tone(&app.0, &id, context).await?,
+                _ => api.control.mute(&app.0, &id, action == "mute", context).await?,
+            };
             Ok(answer(&api, StatusCode::OK, &operation))
         }
         "keepalive" => {
             api.control.call(&app.0, &id)?;
             Ok(StatusCode::OK.into_response())
         }
-        "playprompt" | "mute" | "unmute" | "subscribetotone" => {
-            api.control.call(&app.0, &id)?;
-            Err(Error::new(Kind::NotSupported, format!("{action} is not supported yet")).into())
-        }
         _ => Err(Error::not_found().into()),
     }
 }
 
-async fn record(
-    api: &Arc<Api>,
-    app: &App,
-    id: &str,
-    headers: &HeaderMap,
-    request: Request,
-    success: StatusCode,
-) -> Answer {
-    app.may_record()?;
+/// What waits for its turn.
+enum Media {
+    /// With what is answered when it was taken on.
+    Record(StatusCode),
+    PlayPrompt,
+}
+
+async fn media(api: &Arc<Api>, app: &App, id: &str, headers: &HeaderMap, request: Request, media: Media) -> Answer {
+    if matches!(media, Media::Record(_)) {
+        app.may_record()?;
+    }
     let path = request.uri().path().to_ascii_lowercase();
     let bytes = body(request).await?;
-    let asked = record::request(&bytes, &api.limits)?;
+    let (asked, success) = match media {
+        Media::Record(success) => (Kind::Record(record::request(&bytes, &api.limits)?.into()), success),
+        Media::PlayPrompt => (Kind::PlayPrompt(record::play_request(&bytes)?), StatusCode::OK),
+    };
     let repeat = idempotency_key(headers)?.map(|key| IdempotencyKey {
         app: app.0.id.clone(),
         path,
         key,
         body_hash: hex(&Sha256::digest(&bytes)),
     });
-    let operation = api.control.record(&app.0, id, asked, repeat).await?;
+    let operation = api.control.take_on(&app.0, id, asked, repeat).await?;
     Ok(answer(api, success, &operation))
 }
 

@@ -26,7 +26,6 @@ fn code(kind: Kind) -> (StatusCode, &'static str) {
         Kind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "activityLimitReached"),
         Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "serviceNotAvailable"),
         Kind::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "insufficientStorage"),
-        Kind::NotSupported => (StatusCode::NOT_IMPLEMENTED, "notSupported"),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "generalException"),
     }
 }

@@ -16,8 +16,8 @@ use super::Api;
 use super::collection::MAX_TOP;
 use super::record::Limits;
 use super::wire::{
-    CallBody, CallRequestBody, CancelRequestBody, CollectionBody, ErrorBody, LineBody, NotificationBody, OperationBody,
-    ReadyBody, RecordRequestBody,
+    ActionRequestBody, CallBody, CallRequestBody, CollectionBody, ErrorBody, LineBody, NotificationBody, OperationBody,
+    PlayRequestBody, ReadyBody, RecordRequestBody,
 };
 
 /// Makes the schema of a type.
@@ -106,9 +106,45 @@ const ROUTES: &[Route] = &[
         method: "post",
         path: "/app/calls/{id}/cancelMediaProcessing",
         summary: "Cancels what runs and what waits on a call",
-        body: Some(of::<CancelRequestBody>),
+        body: Some(of::<ActionRequestBody>),
         answers: &[(200, Content::Json(of::<OperationBody>))],
         refusals: &[409, 507],
+        ..ROUTE
+    },
+    Route {
+        method: "post",
+        path: "/app/calls/{id}/playPrompt",
+        summary: "Plays prompts",
+        body: Some(of::<PlayRequestBody>),
+        answers: &[(200, Content::Json(of::<OperationBody>))],
+        refusals: &[409, 410, 429, 503, 507],
+        ..ROUTE
+    },
+    Route {
+        method: "post",
+        path: "/app/calls/{id}/mute",
+        summary: "Makes silence of what recordings of the call get",
+        body: Some(of::<ActionRequestBody>),
+        answers: &[(200, Content::Json(of::<OperationBody>))],
+        refusals: &[409, 507],
+        ..ROUTE
+    },
+    Route {
+        method: "post",
+        path: "/app/calls/{id}/unmute",
+        summary: "Ends that",
+        body: Some(of::<ActionRequestBody>),
+        answers: &[(200, Content::Json(of::<OperationBody>))],
+        refusals: &[409, 507],
+        ..ROUTE
+    },
+    Route {
+        method: "post",
+        path: "/app/calls/{id}/subscribeToTone",
+        summary: "Tells the callback of every key that is heard",
+        body: Some(of::<ActionRequestBody>),
+        answers: &[(200, Content::Json(of::<OperationBody>))],
+        refusals: &[403, 409, 503, 507],
         ..ROUTE
     },
     Route {
@@ -320,6 +356,9 @@ mod tests {
         for (name, member) in schema["properties"].as_object().unwrap() {
             let value = match member["type"][0].as_str().unwrap() {
                 "boolean" => true.into(),
+                "array" if name == "prompts" => {
+                    json!([{"mediaInfo": {"uri": "file:a.wav", "resourceId": "a"}, "loop": 1}])
+                }
                 "integer" => member["default"].clone(),
                 "array" => json!(["1", "11", "*", "a", "tone7", "star"]),
                 _ if member["enum"].is_array() => member["enum"][0].clone(),

@@ -8,13 +8,15 @@ use serde_json::json;
 
 use super::wire::{
     CallBody, EvidenceBody, GapBody, KeyBody, OperationBody, OpinionBody, RecordedBody, RecordingBody, ResultBody,
-    ToneBody,
+    ToneBody, ToneInfoBody,
 };
 use crate::control::call::{Call, CallState};
 use crate::control::notify::{Change, Wire};
 use crate::control::operation::{
     CompletionReason, Evidence, KeyEvidence, Kind, Operation, Recording, Status, ToneEvidence,
 };
+use crate::dsp::tone::Key;
+use crate::record::word_of;
 
 /// How locations and tokens are made.
 #[derive(Clone)]
@@ -42,7 +44,13 @@ pub fn operation_json<'a>(operation: &'a Operation, links: &Links) -> OperationB
         last_action_date_time: time(operation.changed),
         client_context: operation.client_context.as_deref(),
         result_info: operation.result.as_ref().map(|info| ResultBody::new(info.code, info.subcode, &info.message)),
+        completion_reason: match &operation.kind {
+            Kind::Record(_) => Some(operation.reason.map(reason_name)),
+            Kind::PlayPrompt(_) => Some(operation.reason.map(play_reason_name)),
+            Kind::CancelMediaProcessing | Kind::Mute | Kind::Unmute | Kind::SubscribeToTone => None,
+        },
         recorded: operation.request().map(|_| recorded(operation, links)),
+        playback: operation.silent_playback.then_some("timed only: nothing can be heard on this line"),
     }
 }
 
@@ -50,16 +58,13 @@ fn recorded<'a>(operation: &'a Operation, links: &Links) -> RecordedBody<'a> {
     let location = links.base.as_ref().filter(|_| operation.available);
     let location = location.map(|base| format!("{base}/recordings/{}", operation.id));
     let token = links.tokens.as_ref().filter(|_| operation.available).map(|tokens| tokens.of(operation.id));
-    let reason = operation.reason.map(reason_name);
     RecordedBody {
-        completion_reason: reason,
         recording_location: location.clone(),
         recording_access_token: token.clone(),
         record_resource_location: location,
         record_resource_access_token: token,
         recording: operation.recording.as_ref().map(recording),
-        evidence: operation.evidence.as_ref().map(|decided| evidence(decided, reason)),
-        playback: operation.silent_playback.then_some("timed only: nothing can be heard on this line"),
+        evidence: operation.evidence.as_ref().map(|decided| evidence(decided, operation.reason.map(reason_name))),
     }
 }
 
@@ -125,7 +130,11 @@ pub fn time(time: Timestamp) -> String {
 const fn odata_type(kind: &Kind) -> &'static str {
     match kind {
         Kind::Record(_) => "#microsoft.graph.recordOperation",
+        Kind::PlayPrompt(_) => "#microsoft.graph.playPromptOperation",
         Kind::CancelMediaProcessing => "#microsoft.graph.cancelMediaProcessingOperation",
+        Kind::Mute => "#microsoft.graph.muteParticipantOperation",
+        Kind::Unmute => "#microsoft.graph.unmuteParticipantOperation",
+        Kind::SubscribeToTone => "#microsoft.graph.subscribeToToneOperation",
     }
 }
 
@@ -147,6 +156,7 @@ pub const fn status_name(status: Status) -> &'static str {
 /// The word for a reason.
 pub const fn reason_name(reason: CompletionReason) -> &'static str {
     match reason {
+        CompletionReason::CompletedSuccessfully => "completedSuccessfully",
         CompletionReason::StopToneDetected => "stopToneDetected",
         CompletionReason::MaxSilenceTimeout => "maxSilenceTimeout",
         CompletionReason::MaxRecordDurationReached => "maxRecordDurationReached",
@@ -156,6 +166,15 @@ pub const fn reason_name(reason: CompletionReason) -> &'static str {
         CompletionReason::PlayBeepFailed => "playBeepFailed",
         CompletionReason::MediaReceiveTimeout => "mediaReceiveTimeout",
         CompletionReason::UnspecifiedError => "unspecifiedError",
+    }
+}
+
+/// Graph has two words for how a playPrompt ends, and `unknown`; `resultInfo` says the rest.
+pub const fn play_reason_name(reason: CompletionReason) -> &'static str {
+    match reason {
+        CompletionReason::CompletedSuccessfully => "completedSuccessfully",
+        CompletionReason::OperationCanceled => "mediaOperationCanceled",
+        _ => "unknown",
     }
 }
 
@@ -184,6 +203,7 @@ pub fn call_json(call: &Call) -> CallBody<'_> {
             "@odata.type": "#microsoft.graph.invitationParticipantInfo",
             "identity": {"@odata.type": "#microsoft.graph.identitySet", "user": {"id": call.line, "displayName": call.line}},
         }]),
+        tone_info: None,
         result_info: (call.state == CallState::Terminated).then(|| ResultBody::new(200, 0, "The call has ended.")),
     }
 }
@@ -199,6 +219,13 @@ impl Wire for Notifications {
 
     fn call(&self, call: &Call, change: Change) -> String {
         notification(&format!("calls/{}", call.id), change, call_json(call), call.revision)
+    }
+
+    fn tone(&self, call: &Call, sequence: u64, pressed: Key) -> String {
+        let tone =
+            ToneInfoBody { odata_type: "#microsoft.graph.toneInfo", sequence_id: sequence, tone: word_of(pressed) };
+        let data = CallBody { tone_info: Some(tone), ..call_json(call) };
+        notification(&format!("calls/{}", call.id), Change::Updated, data, call.revision)
     }
 }
 

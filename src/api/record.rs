@@ -1,9 +1,9 @@
-//! The request of `record` and `recordResponse`: every member checked, nothing clamped.
+//! The requests of `record`, `recordResponse` and `playPrompt`: every member checked, nothing clamped.
 //!
 //! Belongs here: section by section what a request may say. Does not: what becomes of it (`control`).
 
 use super::json::{Json, Members, Unknown};
-use crate::control::operation::{Prompt, RecordRequest};
+use crate::control::operation::{PlayRequest, Prompt, RecordRequest};
 use crate::error::{Error, Kind};
 use crate::record::StopTones;
 
@@ -60,10 +60,18 @@ pub fn request(bytes: &[u8], limits: &Limits) -> Result<RecordRequest, Error> {
         let message = format!("{place} of 0 is for ever, which only bargeInAllowed can end");
         return Err(Error::invalid(place, message));
     }
-    if !request.prompts.is_empty() {
-        return Err(not_yet("prompts", "prompts are not supported yet; leave them out"));
-    }
     Ok(request)
+}
+
+/// Reads a request of playPrompt.
+pub fn play_request(bytes: &[u8]) -> Result<PlayRequest, Error> {
+    let mut members = Members::of_body(bytes)?;
+    let request = PlayRequest { prompts: prompts(&mut members)?, client_context: client_context(&mut members)? };
+    members.finish(Unknown::Refused)?;
+    match request.prompts.is_empty() {
+        true => Err(Error::invalid("prompts", "prompts is missing or empty; there is nothing to play")),
+        false => Ok(request),
+    }
 }
 
 /// The client context of any action.
@@ -76,10 +84,6 @@ pub fn client_context(members: &mut Members) -> Result<Option<String>, Error> {
         }
         _ => Ok(context),
     }
-}
-
-fn not_yet(target: &str, message: &str) -> Error {
-    Error { kind: Kind::NotSupported, message: message.to_owned(), target: Some(target.to_owned()) }
 }
 
 fn format(members: &mut Members) -> Result<(), Error> {
@@ -190,7 +194,10 @@ mod tests {
         assert!(request(longest.as_bytes(), &Limits::default()).is_ok());
         assert_eq!(refused(r#"{"recordingFormat":"mp3"}"#).kind, Kind::Format);
         assert_eq!(refused(r#"{"prompts":[{}]}"#).target.as_deref(), Some("prompts[0].mediaInfo"));
-        assert_eq!(refused(r#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav"}}]}"#).kind, Kind::NotSupported);
+        let prompt =
+            request(br#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav","id":"a"},"loop":2}]}"#, &Limits::default());
+        let expected = Prompt { uri: "file:a.wav".to_owned(), resource_id: Some("a".to_owned()), plays: 2 };
+        assert_eq!(prompt.unwrap().prompts, [expected]);
         let endless = r#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav"},"loop":0}]}"#;
         assert_eq!(refused(endless).target.as_deref(), Some("prompts[0].loop"));
         assert!(request(br#"{"bargeInAllowed":true}"#, &Limits::default()).unwrap().barge_in_allowed);
@@ -233,7 +240,7 @@ mod tests {
         fn arbitrary_json_is_a_request_or_an_error_of_the_senders(json in any_json()) {
             match request(json.to_string().as_bytes(), &Limits::default()) {
                 Ok(request) => prop_assert!((1..=86_400).contains(&request.max_duration)),
-                Err(error) => prop_assert!(matches!(error.kind, Kind::Invalid | Kind::Format | Kind::NotSupported)),
+                Err(error) => prop_assert!(matches!(error.kind, Kind::Invalid | Kind::Format)),
             }
         }
 

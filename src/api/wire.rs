@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::operations::{reason_name, state_name, status_name};
+use super::operations::{play_reason_name, reason_name, state_name, status_name};
 use crate::control::call::CallState;
 use crate::control::operation::{CompletionReason, Status};
 use crate::store::journal::Delivery;
@@ -32,16 +32,21 @@ pub struct OperationBody<'a> {
     pub client_context: Option<&'a str>,
     /// Once it has ended.
     pub result_info: Option<ResultBody<'a>>,
+    /// Why it ended; of recordings and prompts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "reasons")]
+    pub completion_reason: Option<Option<&'static str>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<RecordedBody<'a>>,
+    /// Says so if what was played could not be heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playback: Option<&'static str>,
 }
 
 /// What only recordings have.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedBody<'a> {
-    #[schemars(schema_with = "reasons")]
-    pub completion_reason: Option<&'static str>,
     /// Where the audio is, once there is some to fetch.
     pub recording_location: Option<String>,
     /// The bearer token for it.
@@ -54,9 +59,6 @@ pub struct RecordedBody<'a> {
     pub recording: Option<RecordingBody<'a>>,
     /// What decided the end.
     pub evidence: Option<EvidenceBody<'a>>,
-    /// Says so if its beep could not be heard.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub playback: Option<&'static str>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -177,7 +179,20 @@ pub struct CallBody<'a> {
     pub media_config: Value,
     /// The line, as the participant that is invited.
     pub targets: Value,
+    /// The key that was pressed; only in notifications.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tone_info: Option<ToneInfoBody>,
     pub result_info: Option<ResultBody<'a>>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "toneInfo")]
+pub struct ToneInfoBody {
+    #[serde(rename = "@odata.type")]
+    pub odata_type: &'static str,
+    pub sequence_id: u64,
+    pub tone: &'static str,
 }
 
 /// A page of a collection.
@@ -308,6 +323,7 @@ fn deliveries(_: &mut SchemaGenerator) -> Schema {
 fn reasons(_: &mut SchemaGenerator) -> Schema {
     use CompletionReason::*;
     let all = [
+        CompletedSuccessfully,
         StopToneDetected,
         MaxSilenceTimeout,
         MaxRecordDurationReached,
@@ -319,7 +335,7 @@ fn reasons(_: &mut SchemaGenerator) -> Schema {
         UnspecifiedError,
     ];
     let mut words: Vec<Value> = all.map(|reason| reason_name(reason).into()).into();
-    words.push(Value::Null);
+    words.extend([play_reason_name(OperationCanceled).into(), play_reason_name(UnspecifiedError).into(), Value::Null]);
     json_schema!({"type": ["string", "null"], "enum": words})
 }
 
@@ -329,8 +345,11 @@ fn reasons(_: &mut SchemaGenerator) -> Schema {
 #[schemars(extend("patternProperties" = {"@odata\\.": {}}))]
 #[expect(dead_code, reason = "only its schema is used: `record` reads requests more strictly than serde can")]
 pub struct RecordRequestBody {
-    /// Whether this goes ahead of what runs and waits on the call.
+    /// Whether speech and keys end its prompts, and whether it goes ahead of what runs and waits on the call.
     barge_in_allowed: Option<bool>,
+    /// Played before it, in order.
+    #[schemars(length(max = 20))]
+    prompts: Option<Vec<PromptBody>>,
     /// With no speech for so long it fails.
     #[schemars(range(min = 1))]
     initial_silence_timeout_in_seconds: Option<u32>,
@@ -354,10 +373,48 @@ pub struct RecordRequestBody {
 }
 
 #[derive(JsonSchema)]
-#[schemars(rename = "cancelRequest", rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "playRequest", rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("patternProperties" = {"@odata\\.": {}}))]
 #[expect(dead_code, reason = "only its schema is used")]
-pub struct CancelRequestBody {
+pub struct PlayRequestBody {
+    /// Played in order.
+    #[schemars(length(min = 1, max = 20))]
+    prompts: Vec<PromptBody>,
+    /// Echoed everywhere.
+    #[schemars(length(max = 256))]
+    client_context: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "mediaPrompt", rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("patternProperties" = {"@odata\\.": {}}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct PromptBody {
+    /// `#microsoft.graph.mediaPrompt`
+    #[schemars(rename = "@odata.type", extend("enum" = ["#microsoft.graph.mediaPrompt", null]))]
+    odata_type: Option<String>,
+    media_info: MediaInfoBody,
+    /// Number of plays; 0 is for ever, which needs `bargeInAllowed`.
+    #[schemars(rename = "loop", range(max = 2_147_483_647))]
+    plays: Option<u32>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "mediaInfo", rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("patternProperties" = {"@odata\\.": {}}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct MediaInfoBody {
+    /// `file:` in the folder of prompts, or http(s) from a host that is allowed: a WAV.
+    uri: String,
+    /// Names it in the cache.
+    resource_id: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename = "actionRequest", rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("patternProperties" = {"@odata\\.": {}}))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub struct ActionRequestBody {
     /// Echoed everywhere.
     #[schemars(length(max = 256))]
     client_context: Option<String>,

@@ -172,7 +172,7 @@ pub fn asked((feed, ring): (Feed, Consumer)) -> Capture {
 /// A source that delivers in real time, on a thread of its own, after so much silence.
 pub fn paced((mut feed, ring): (Feed, Consumer), lead: Duration) -> Capture {
     let rate = feed.rate;
-    feed.lead_in(rate.frames_in_ms(lead.as_millis() as u32));
+    feed.lead_in(rate.frames_in_time(lead));
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let thread = std::thread::Builder::new().name("capture".into()).spawn(move || deliver(&mut feed, &stopped));

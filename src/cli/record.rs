@@ -19,6 +19,7 @@ use crate::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
 use crate::control::operation::{Canceler, Operation, RecordRequest};
 use crate::dsp::ear::Meter;
 use crate::pipeline::Channels;
+use crate::playback::BEEP;
 use crate::store::growth::{Abandoned, Outcome};
 use crate::wav::SampleFormat;
 
@@ -41,7 +42,7 @@ pub struct Record {
     /// The request, as it would be posted; the options below add to it
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
-    /// prompts: what is played before it; may be given several times
+    /// prompts: refused here, since only the daemon plays them
     #[arg(long = "prompt", value_name = "URI")]
     prompts: Vec<String>,
     /// bargeInAllowed: speech or a key ends the prompts
@@ -164,12 +165,13 @@ impl Record {
         let (id, created) = (Uuid::new_v4(), clock::wall());
         let ask = Ask {
             id,
-            begin: if request.play_beep { Begin::AfterTimedBeep } else { Begin::Now },
+            begin: if request.play_beep { Begin::AfterTimed(BEEP) } else { Begin::Now },
             initial_silence: request.initial_silence,
             max_silence: request.max_silence,
             max_duration: request.max_duration,
             stop_tones: request.stop_tones(),
             client_context: request.client_context.clone(),
+            muted: false,
         };
         let running = line.record(ask).map_err(|error| Failure::Failed(error.to_string()))?;
         let outcome = follow(&line, running).await?;
@@ -307,6 +309,8 @@ mod tests {
     fn options_are_checked_as_a_posted_request_is() {
         let Err(Failure::Misused(why)) = record("--recording-format flac").request() else { panic!("it was taken") };
         assert_eq!(why, "recordingFormat \"flac\" is not supported; supported: wav");
+        let Err(Failure::Misused(why)) = record("--prompt file:a.wav").request() else { panic!("it was taken") };
+        assert!(why.contains("by the daemon only"), "{why}");
         assert!(record("--recording-format wav --stream-while-recording").request().unwrap().stream);
     }
 

@@ -156,7 +156,7 @@ fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Res
     }
     let (initial, silence, duration) = (request.initial_silence, request.max_silence, request.max_duration);
     let rules = Rules::in_seconds(rate, initial, silence, duration, request.stop_tones());
-    desk.begin(Order { key: next_key(), channels: Channels::ALL, start: Start::At(0), rules, ticket })?;
+    desk.begin(Order { key: next_key(), channels: Channels::ALL, start: Start::At(0), rules, ticket }, false)?;
     let outcome = loop {
         if let Some(outcome) = watched.outcome() {
             break outcome;

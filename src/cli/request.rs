@@ -5,5 +5,9 @@ use crate::control::operation::RecordRequest;
 
 /// Reads a request with Graph's defaults.
 pub fn parse(bytes: &[u8]) -> Result<RecordRequest, String> {
-    record::request(bytes, &Limits::default()).map_err(|error| error.message)
+    let request = record::request(bytes, &Limits::default()).map_err(|error| error.message)?;
+    match request.prompts.is_empty() {
+        true => Ok(request),
+        false => Err("prompts are played by the daemon only; leave them out".to_owned()),
+    }
 }

@@ -25,8 +25,10 @@ use crate::api::operations::{Links, Notifications};
 use crate::api::{Api, MEDIA_ROLE, name_of, normalise, router};
 use crate::config::{self, Config, Open};
 use crate::control::chain::Setup;
+use crate::control::hosts::Hosts;
 use crate::control::line::{self, Line, Microphone};
-use crate::control::notify::{Hosts, signing_key};
+use crate::control::notify::signing_key;
+use crate::control::prompts::Prompts;
 use crate::control::{Application, Control, Settings};
 use crate::pipeline::Channels;
 use crate::store::hex;
@@ -99,6 +101,7 @@ async fn serve(config: Config) -> Result<(), String> {
         max_recordings: config.record.max_recordings,
         reserve_bytes: config.storage.reserve_bytes,
         callback_hosts: Hosts::parse(&config.notifications.allow_hosts)?,
+        prompts: Prompts::new(config.prompts.directory.clone(), Hosts::parse(&config.prompts.allow_hosts)?),
         retry_for: Duration::from_secs(config.notifications.retry_for_seconds.into()),
         wire: Arc::new(Notifications(links.clone())),
     })

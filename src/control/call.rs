@@ -84,6 +84,9 @@ pub struct Call {
     pub subject: Option<String>,
     /// Echoed.
     pub client_context: Option<String>,
+    /// Whether its recordings are muted.
+    #[serde(default)]
+    pub muted: bool,
     /// When it was opened.
     pub created: Timestamp,
     /// Grows with every change.
@@ -102,6 +105,7 @@ impl Call {
             callback_uri,
             subject: None,
             client_context: None,
+            muted: false,
             created: now,
             revision: 1,
         }

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use tokio::sync::broadcast;
 
 use crate::capture::wav::Feed;
 use crate::capture::{self, Capture, Feeding, Source};
@@ -18,6 +19,7 @@ use crate::pipeline::{Channels, Hearing, Order, Recorder, RecordingKey};
 use crate::rt::meter::Meters;
 use crate::rt::ring::{Captured, Consumer};
 use crate::rt::runner::{Command, Pace, Parts, Runner, Turn, runner};
+use crate::store::growth::Told;
 use crate::store::writer::{Ticket, Writer};
 use crate::units::Rate;
 
@@ -32,6 +34,9 @@ const FLAT_BLOCKS: usize = 4;
 const PIPELINE_NAP: Duration = Duration::from_millis(12);
 /// The writer is woken by the pipeline; this is for the case that it was not.
 const WRITER_NAP: Duration = Duration::from_millis(500);
+
+/// Who listens may be late by so much that was heard.
+const TOLD: usize = 256;
 
 /// How a chain is set up.
 #[derive(Clone, Debug)]
@@ -73,15 +78,34 @@ pub struct Desk {
     /// How loud it is.
     pub meters: Meters,
     commands: Sender<Command<Box<Ticket>>>,
+    told: broadcast::Sender<Told>,
 }
 
 impl Desk {
-    /// Asks for a recording; the writer tells the ticket's `growth` what becomes of it.
-    pub fn begin(&self, order: Order<Box<Ticket>>) -> Result<(), String> {
-        let recorder = Recorder::new(order, self.rate, self.channels);
+    /// Asks for a recording, muted maybe; the writer tells the ticket's `growth` what becomes of it.
+    pub fn begin(&self, order: Order<Box<Ticket>>, muted: bool) -> Result<(), String> {
+        let mut recorder = Recorder::new(order, self.rate, self.channels);
+        if muted {
+            recorder.mute(true, 0);
+        }
         self.commands
             .try_send(Command::Begin(recorder))
             .map_err(|_| "too many requests wait for this source".to_owned())
+    }
+
+    /// What is played before a recording is over with the next frame captured.
+    pub fn cue(&self, key: RecordingKey) {
+        let _ = self.commands.send(Command::Cue { key, at_frame: self.captured.next_frame() });
+    }
+
+    /// A recording is muted with the next frame captured, or no longer.
+    pub fn mute(&self, key: RecordingKey, on: bool) {
+        let _ = self.commands.send(Command::Mute { key, on, at_frame: self.captured.next_frame() });
+    }
+
+    /// What it hears from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Told> {
+        self.told.subscribe()
     }
 
     /// Ends a recording with the next frame captured.
@@ -201,6 +225,8 @@ fn hearing(rate: Rate, ring: &Consumer, setup: &Setup) -> Hearing {
 fn set_up(parts: Parts) -> (Runner<Box<Ticket>>, Writer, Desk) {
     let (rate, channels, captured) = (parts.hearing.rate, parts.hearing.channels, parts.ring.captured());
     let (runner, end, commands) = runner(parts);
-    let desk = Desk { rate, channels, captured, meters: runner.meters(), commands };
-    (runner, Writer::new(end), desk)
+    let (told, _) = broadcast::channel(TOLD);
+    let writer = Writer::new(end, told.clone());
+    let desk = Desk { rate, channels, captured, meters: runner.meters(), commands, told };
+    (runner, writer, desk)
 }

@@ -1,29 +1,30 @@
 //! A configured microphone: which channels of which source, and how its recordings are stored.
 //!
-//! Belongs here: opening sources when they are needed, sharing one among the lines that name it, turning seconds into
-//! frames. Does not: calls and operations (`call`, `operation`).
+//! Belongs here: when a recording begins on a source, turning seconds into frames. Does not: opening sources
+//! (`microphone`), calls and operations (`call`, `operation`).
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast::error::RecvError;
 use uuid::Uuid;
 
-use super::chain::{Chain, Desk, FlatChain, Setup, next_key};
-use crate::capture::{self, Capture, Pace, Source};
+use super::chain::{Desk, FlatChain, next_key};
+use super::keys::Keys;
+pub use super::microphone::Microphone;
+use crate::capture::{Pace, Source};
 use crate::clock;
 use crate::dsp::ear::Meter;
 use crate::pipeline::{Channels, Order, RecordingKey, Start};
-use crate::playback::{self, Playback};
+use crate::playback::{Playback, Sound};
 use crate::record::{Rules, StopTones};
-use crate::store::growth::{Watcher, growth};
+use crate::store::growth::{Told, Watcher, growth};
 use crate::store::writer::{Anchor, Ticket};
 use crate::units::Rate;
 use crate::wav::{Metadata, SampleFormat, Spec};
 
-/// A device that could not be opened is tried again after so long, doubling up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// hound counts a file's bytes in 32 bits; this leaves room for any header.
 const CEILING_BYTES: u64 = (1 << 32) - (1 << 16);
 
@@ -32,8 +33,10 @@ const CEILING_BYTES: u64 = (1 << 32) - (1 << 16);
 pub enum Begin {
     /// With the next frame captured.
     Now,
-    /// When the beep, which is only timed because nothing can be heard on this line, would be over.
-    AfterTimedBeep,
+    /// After so long: what is played is only timed, because nothing can be heard on this line.
+    AfterTimed(Duration),
+    /// When what is played is over or answered: after so long, or, if it can be heard, when [`Line::cue`] says so.
+    Cue(Option<Duration>),
     /// At the very frame at which this one ends.
     After(RecordingKey),
 }
@@ -55,6 +58,8 @@ pub struct Ask {
     pub stop_tones: StopTones,
     /// Goes into the file's description.
     pub client_context: Option<String>,
+    /// Whether it begins muted.
+    pub muted: bool,
 }
 
 /// A recording that was taken on.
@@ -107,96 +112,8 @@ pub struct Settings {
     pub sync_interval: Duration,
 }
 
-/// A source, opened once for all the lines that name it.
-pub struct Microphone {
-    source: Source,
-    setup: Setup,
-    state: Mutex<State>,
-}
-
-enum State {
-    /// Not opened yet, or given up for now, and why.
-    Closed(String),
-    Open(Chain),
-}
-
-impl Microphone {
-    /// A microphone that nobody has opened.
-    pub fn new(source: Source, setup: Setup) -> Arc<Microphone> {
-        Arc::new(Microphone { source, setup, state: Mutex::new(State::Closed("it is being opened".to_owned())) })
-    }
-
-    /// A microphone that hears what delivers already.
-    pub fn hearing(capture: Capture, source: Source, setup: Setup) -> Result<Arc<Microphone>, String> {
-        let state = Mutex::new(State::Open(Chain::live(capture, &setup)?));
-        Ok(Arc::new(Microphone { source, setup, state }))
-    }
-
-    /// Opens it on a thread of its own, trying again until it succeeds.
-    pub fn keep_open(self: &Arc<Microphone>) {
-        let microphone = Arc::downgrade(self);
-        let _ = std::thread::Builder::new().name("open".into()).spawn(move || {
-            let mut nap = RETRY.0;
-            while let Some(microphone) = microphone.upgrade() {
-                match microphone.open() {
-                    Ok(_) => return,
-                    Err(why) => tracing::warn!(source = %microphone.source, %why, "the source cannot be opened"),
-                }
-                drop(microphone);
-                idle(nap);
-                nap = (nap * 2).min(RETRY.1);
-            }
-        });
-    }
-
-    /// The running source, opened now if it was not.
-    fn open(&self) -> Result<Desk, String> {
-        self.open_with_lead(Duration::ZERO)
-    }
-
-    /// The same; a file that is opened by this begins with silence.
-    fn open_with_lead(&self, lead: Duration) -> Result<Desk, String> {
-        let mut state = self.state();
-        if let State::Open(chain) = &*state {
-            return Ok(chain.desk().clone());
-        }
-        let opened = capture::open_with_lead(&self.source, lead).and_then(|capture| Chain::live(capture, &self.setup));
-        match opened {
-            Ok(chain) => {
-                let desk = chain.desk().clone();
-                *state = State::Open(chain);
-                Ok(desk)
-            }
-            Err(why) => {
-                *state = State::Closed(why.clone());
-                Err(why)
-            }
-        }
-    }
-
-    /// The running source; nothing is opened.
-    fn desk(&self) -> Result<Desk, String> {
-        match &*self.state() {
-            State::Open(chain) => Ok(chain.desk().clone()),
-            State::Closed(why) => Err(why.clone()),
-        }
-    }
-
-    /// Ends what records on it and closes it.
-    pub fn close(&self) {
-        *self.state() = State::Closed("the daemon is stopping".to_owned());
-    }
-
-    /// Held for short sections only, never across an await.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Waits before the next attempt to open a device.
-#[expect(clippy::disallowed_methods, reason = "the opener's one place to sleep: a device is not there")]
-fn idle(nap: Duration) {
-    std::thread::sleep(nap);
+fn cue(from_frame: u64, lasts: Option<Duration>, rate: Rate) -> Start {
+    Start::Cue { from_frame, at_frame: lasts.map(|lasts| from_frame + rate.frames_in_time(lasts)) }
 }
 
 /// One configured microphone.
@@ -262,20 +179,29 @@ impl Line {
         self.playback.is_some()
     }
 
-    /// Plays the beep; it is over when it has left the speaker.
-    pub async fn beep(&self) -> Result<(), String> {
-        match &self.playback {
-            Some(playback) => playback.beep().await,
-            None => Err("nothing can be heard on this line".to_owned()),
+    /// Whether every recording reads a file from its start: nothing that is played happens at the same time as it.
+    pub fn is_flat(&self) -> bool {
+        matches!(self.settings.source, Source::Wav { pace: Pace::Fast, .. })
+    }
+
+    /// Plays a sound; it is over when it has left the speaker, or would have.
+    pub async fn play(&self, sound: &Sound) -> Result<(), String> {
+        match (&self.playback, sound.lasts()) {
+            (Some(playback), _) => playback.play(sound).await,
+            (None, Some(lasts)) => {
+                tokio::time::sleep(lasts).await;
+                Ok(())
+            }
+            (None, None) => std::future::pending().await,
         }
     }
 
     /// Takes a recording on.
     pub fn record(&self, ask: Ask) -> Result<Running, LineError> {
-        if matches!(self.settings.source, Source::Wav { pace: Pace::Fast, .. }) {
+        if self.is_flat() {
             return self.record_flat(&ask);
         }
-        let lead = if ask.begin == Begin::AfterTimedBeep { playback::BEEP } else { Duration::ZERO };
+        let lead = if let Begin::AfterTimed(lead) = ask.begin { lead } else { Duration::ZERO };
         let was_open = self.microphone.desk().is_ok();
         let desk = if self.opens_when_asked() { self.microphone.open_with_lead(lead) } else { self.microphone.desk() };
         let desk = desk.map_err(LineError::NotReady)?;
@@ -283,7 +209,8 @@ impl Line {
         let now = if was_open { desk.captured.next_frame() } else { 0 };
         let start = match ask.begin {
             Begin::Now => Start::At(now),
-            Begin::AfterTimedBeep => Start::At(now + desk.rate.frames_in_ms(lead.as_millis() as u32)),
+            Begin::AfterTimed(lead) => Start::At(now + desk.rate.frames_in_time(lead)),
+            Begin::Cue(lasts) => cue(now, lasts, desk.rate),
             Begin::After(key) => Start::After(key),
         };
         let key = next_key();
@@ -315,16 +242,20 @@ impl Line {
         let rules =
             Rules::in_seconds(desk.rate, ask.initial_silence, ask.max_silence, ask.max_duration, ask.stop_tones);
         let order = Order { key, channels: self.settings.channels, start, rules, ticket };
-        desk.begin(order).map_err(|_| LineError::TooMany)?;
+        desk.begin(order, ask.muted).map_err(|_| LineError::TooMany)?;
         Ok(watched)
     }
 
     /// Every recording of such a file hears it from its start, on a thread of its own.
     fn record_flat(&self, ask: &Ask) -> Result<Running, LineError> {
         let not_ready = |why: String| LineError::NotReady(why);
-        let mut chain = FlatChain::open(&self.settings.source, &self.microphone.setup).map_err(not_ready)?;
+        let mut chain = FlatChain::open(&self.settings.source, self.microphone.setup()).map_err(not_ready)?;
         let key = next_key();
-        let growth = self.begin(chain.desk(), key, Start::At(0), ask)?;
+        let start = match ask.begin {
+            Begin::Cue(lasts) => cue(0, lasts, chain.desk().rate),
+            _ => Start::At(0),
+        };
+        let growth = self.begin(chain.desk(), key, start, ask)?;
         let desk = chain.desk().clone();
         let mut flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
         flat.retain(|(running, _)| running.growth.outcome().is_none());
@@ -340,13 +271,54 @@ impl Line {
         Ok(Running { key, growth })
     }
 
+    /// What is played before a recording is over.
+    pub fn cue(&self, key: RecordingKey) {
+        if let Ok(desk) = self.microphone.desk() {
+            desk.cue(key);
+        }
+    }
+
+    /// Returns when what is played before a recording has been answered.
+    pub fn answered(&self, key: RecordingKey) -> impl Future<Output = ()> + Send + use<> {
+        // Listens from now on, not from the first poll.
+        let told = self.microphone.desk().map(|desk| desk.listen());
+        async move {
+            let Ok(mut told) = told else { return std::future::pending().await };
+            loop {
+                match told.recv().await {
+                    Ok(Told::Answered(answered)) if answered == key => return,
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                    _ => {}
+                }
+            }
+        }
+    }
+
     /// Ends a recording with the next frame captured; its growth tells when it has ended.
     pub fn cancel(&self, key: RecordingKey) {
-        let flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, desk)) = flat.iter().find(|(running, _)| running.key == key) {
-            desk.cancel(key);
-        } else if let Ok(desk) = self.microphone.desk() {
+        if let Some(desk) = self.desk_of(key) {
             desk.cancel(key);
         }
+    }
+
+    /// Mutes a recording with the next frame captured, or no longer.
+    pub fn mute(&self, key: RecordingKey, on: bool) {
+        if let Some(desk) = self.desk_of(key) {
+            desk.mute(key, on);
+        }
+    }
+
+    fn desk_of(&self, key: RecordingKey) -> Option<Desk> {
+        let flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = flat.iter().find(|(running, _)| running.key == key).map(|(_, desk)| desk.clone());
+        own.or_else(|| self.microphone.desk().ok())
+    }
+
+    /// The keys that its channels hear from now on; the device is opened if it was not. Of a file that every recording
+    /// reads from its start nothing is heard.
+    pub fn keys(&self) -> Result<Keys, LineError> {
+        let desk = if self.opens_when_asked() { self.microphone.open() } else { self.microphone.desk() };
+        let desk = desk.map_err(LineError::NotReady)?;
+        Ok(Keys::of(&desk, self.settings.channels))
     }
 }

@@ -3,11 +3,17 @@
 //! Belongs here: what a request means, in which order operations run, what is remembered. Does not: HTTP and JSON
 //! (`api`), audio (`pipeline`), files (`store`).
 
+mod actions;
 pub mod call;
 pub mod chain;
+pub mod hosts;
+mod keys;
 pub mod line;
+mod microphone;
 pub mod notify;
 pub mod operation;
+mod play;
+pub mod prompts;
 mod restart;
 mod run;
 
@@ -27,9 +33,11 @@ use crate::store::growth::Watcher;
 use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, JournalError, Notification};
 use crate::wav::Spec;
 use call::{Call, CallKey, CallRequest, CallState, plain};
+use hosts::Hosts;
 use line::Line;
-use notify::{Change, Hosts, Wire};
-use operation::{Canceler, Operation, RecordRequest};
+use notify::{Change, Wire};
+use operation::{Canceler, Operation};
+use prompts::Prompts;
 use run::{Entry, Queue};
 
 /// Idempotency keys are kept so long.
@@ -77,6 +85,8 @@ pub struct Settings {
     pub reserve_bytes: u64,
     /// Where notifications may go.
     pub callback_hosts: Hosts,
+    /// Where prompts come from.
+    pub prompts: Prompts,
     /// Notifications are tried so long.
     pub retry_for: Duration,
     /// Writes what is told to others.
@@ -140,6 +150,11 @@ impl Control {
         &self.settings.callback_hosts
     }
 
+    /// Where prompts come from.
+    pub fn prompts(&self) -> &Prompts {
+        &self.settings.prompts
+    }
+
     /// What is remembered.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.settings.journal
@@ -180,7 +195,7 @@ impl Control {
         let unknown = || Error::invalid("targets", format!("there is no such line; valid are {}", usable.join(", ")));
         let line = line.ok_or_else(unknown)?;
         if let Some(uri) = &request.callback_uri {
-            self.settings.callback_hosts.check(uri).map_err(|why| Error::invalid("callbackUri", why))?;
+            self.settings.callback_hosts.check_callback(uri).map_err(|why| Error::invalid("callbackUri", why))?;
         }
         let call = Call {
             id: Uuid::now_v7().to_string(),
@@ -211,6 +226,7 @@ impl Control {
         if let Some(queue) = self.state().calls.get_mut(&key) {
             queue.call = call.clone();
         }
+        self.unsubscribe(&key);
         self.cancel_all(&key, &Canceler::EndOfCall, None);
         let control = self.clone();
         tokio::spawn(async move { control.terminate(call).await });
@@ -230,12 +246,12 @@ impl Control {
         }
     }
 
-    /// Takes a recording on; with `repeat`, a request that was taken on before comes to the same operation.
-    pub async fn record(
+    /// Takes a recording or a playPrompt on; with `repeat`, a request that was taken on before comes to the same operation.
+    pub async fn take_on(
         self: &Arc<Self>,
         app: &Application,
         call_id: &str,
-        request: RecordRequest,
+        kind: operation::Kind,
         repeat: Option<IdempotencyKey>,
     ) -> Result<Operation, Error> {
         let call = self.established(app, call_id)?;
@@ -247,11 +263,19 @@ impl Control {
             }
         }
         let line = self.line_of(&call)?;
-        line.ready()
-            .map_err(|why| Error::new(Kind::Unavailable, format!("line {} is not ready: {why}", line.name())))?;
-        self.has_space().await?;
-        let kind = operation::Kind::Record(Box::new(request));
+        if matches!(kind, operation::Kind::Record(_)) {
+            line.ready()
+                .map_err(|why| Error::new(Kind::Unavailable, format!("line {} is not ready: {why}", line.name())))?;
+            self.has_space().await?;
+        }
         let operation = Operation::new(Uuid::now_v7(), &call, kind, clock::wall());
+        for (index, prompt) in operation.prompts().iter().enumerate() {
+            let place = format!("prompts[{index}].mediaInfo.uri");
+            self.settings
+                .prompts
+                .check(&prompt.uri)
+                .map_err(|why| Error::invalid(&place, format!("{place}: {why}")))?;
+        }
         let operation = self.reserve(operation)?;
         let id = operation.id;
         let (journal, row) = (self.settings.journal.clone(), run::row(&operation, &call.key()));
@@ -270,27 +294,6 @@ impl Control {
                 Err(error)
             }
         }
-    }
-
-    /// Cancels what runs and what waits on a call.
-    pub async fn cancel_media(
-        self: &Arc<Self>,
-        app: &Application,
-        call_id: &str,
-        client_context: Option<String>,
-    ) -> Result<Operation, Error> {
-        let call = self.established(app, call_id)?;
-        let now = clock::wall();
-        let id = Uuid::now_v7();
-        let mut operation = Operation::new(id, &call, operation::Kind::CancelMediaProcessing, now);
-        operation.client_context = client_context;
-        operation.complete(operation::CompletionReason::OperationCanceled, 0, "Canceled.".to_owned(), now);
-        operation.seq = self.next_seq();
-        let (journal, row) = (self.settings.journal.clone(), run::row(&operation, &call.key()));
-        blocking(move || journal.put_operation(&row)).await?;
-        self.state().operations.insert(id, Entry::ended(operation.clone()));
-        self.cancel_all(&call.key(), &Canceler::Operation(id), None);
-        Ok(operation)
     }
 
     /// The operations of a call in their order: at most `limit` of those whose place is behind `after`.

@@ -1,17 +1,16 @@
 //! Telling applications what has become of their requests: the outbox and its sender.
 //!
-//! Belongs here: where notifications may go, how they are signed, when they are tried again. Does not: what they say
+//! Belongs here: how they are signed, when they are tried again. Does not: where they may go (`hosts`), what they say
 //! (`api`, through [`Wire`]). Recording never waits for any of this.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Url};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
 
@@ -19,6 +18,7 @@ use super::call::Call;
 use super::operation::Operation;
 use super::{Application, Control, blocking};
 use crate::clock;
+use crate::dsp::tone::Key;
 use crate::error::{Error, Kind};
 use crate::store::journal::{Delivery, OutboxRow};
 
@@ -60,72 +60,8 @@ pub trait Wire: Send + Sync {
     fn operation(&self, operation: &Operation, change: Change) -> String;
     /// The body of a notification about a call.
     fn call(&self, call: &Call, change: Change) -> String;
-}
-
-/// Where notifications may go: loopback, and the hosts that configuration allows.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hosts(Vec<Allowed>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Allowed {
-    /// `http` only where it was written.
-    plain: bool,
-    host: String,
-    port: Option<u16>,
-}
-
-impl Hosts {
-    /// Reads `host`, `host:port`, or one of them behind `http://` to allow it without TLS.
-    pub fn parse<S: AsRef<str>>(entries: &[S]) -> Result<Hosts, String> {
-        entries.iter().map(|entry| Allowed::parse(entry.as_ref())).collect::<Result<_, _>>().map(Hosts)
-    }
-
-    /// Why this is no place for notifications, if so.
-    pub fn check(&self, uri: &str) -> Result<(), String> {
-        let url = Url::parse(uri).map_err(|error| format!("{uri:?} is no absolute URL: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!(
-                "{:?} is no scheme for a callback; valid are https and, on loopback, http",
-                url.scheme()
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("a callback's URL must not hold credentials".to_owned());
-        }
-        let Some(host) = url.host_str() else { return Err("a callback's URL needs a host".to_owned()) };
-        if is_loopback(host) {
-            return Ok(());
-        }
-        let port = url.port_or_known_default();
-        let found =
-            self.0.iter().find(|allowed| allowed.host == host && (allowed.port.is_none() || allowed.port == port));
-        match found {
-            None => Err(format!("notifications may not go to {host}: it is not in [notifications] allow_hosts")),
-            Some(allowed) if url.scheme() == "http" && !allowed.plain => {
-                Err(format!("notifications to {host} need https"))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-}
-
-impl Allowed {
-    fn parse(entry: &str) -> Result<Allowed, String> {
-        let (plain, rest) = entry.strip_prefix("http://").map_or((false, entry), |rest| (true, rest));
-        // "https" would hide the port 443 that was written.
-        let url = Url::parse(&format!("http://{rest}")).ok().filter(|url| url.path() == "/" && url.query().is_none());
-        let host = url.as_ref().and_then(|url| url.host_str()).map(str::to_owned);
-        let host = host.ok_or_else(|| format!("{entry:?} is no host; valid are \"host\" and \"host:port\""))?;
-        let port = rest.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        Ok(Allowed { plain, host, port })
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || bare.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-        || bare.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
+    /// The body of a notification about a key that was pressed on a call, the so many-th.
+    fn tone(&self, call: &Call, sequence: u64, pressed: Key) -> String;
 }
 
 impl Control {
@@ -248,7 +184,7 @@ fn pause(attempts: i64) -> Duration {
 async fn post(control: &Control, row: &OutboxRow) -> Answer {
     let notification = &row.notification;
     // Configuration may have changed since it was taken on.
-    if let Err(why) = control.callback_hosts().check(&notification.callback_uri) {
+    if let Err(why) = control.callback_hosts().check_callback(&notification.callback_uri) {
         return Answer::Refused(why);
     }
     let app = control.applications().iter().find(|app| app.id == notification.app);
@@ -284,7 +220,7 @@ fn seconds_of(value: &str) -> Option<Duration> {
 }
 
 /// The error with its causes.
-fn words_of(error: &reqwest::Error) -> String {
+pub(super) fn words_of(error: &reqwest::Error) -> String {
     let mut words = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
@@ -326,40 +262,6 @@ pub fn signing_key(text: &str) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn notifications_go_to_loopback_and_to_the_hosts_that_are_allowed() {
-        let hosts = Hosts::parse(&["Hooks.example", "http://intern.example:8080", "[fd00::1]:443"]).unwrap();
-        for uri in [
-            "http://127.0.0.1:9/x",
-            "http://2130706433/",
-            "http://localhost/",
-            "https://[::1]/",
-            "https://hooks.example/a?b",
-            "http://intern.example:8080/",
-            "https://[fd00::1]/",
-        ] {
-            assert_eq!(hosts.check(uri), Ok(()), "{uri}");
-        }
-        for uri in [
-            "http://hooks.example/",
-            "https://intern.example/",
-            "https://evil.example/",
-            "http://10.0.0.1/",
-            "http://169.254.169.254/latest",
-            "http://[::ffff:127.0.0.1]/",
-            "https://hooks.example.evil.example/",
-            "https://user:word@hooks.example/",
-            "ftp://127.0.0.1/",
-            "file:///etc/passwd",
-            "/relative",
-            "",
-        ] {
-            assert!(hosts.check(uri).is_err(), "{uri}");
-        }
-        assert!(Hosts::parse(&["a/b"]).is_err());
-        assert!(Hosts::parse(&[""]).is_err());
-    }
 
     #[test]
     fn a_signature_is_that_of_standard_webhooks() {

@@ -46,6 +46,15 @@ impl RecordRequest {
     }
 }
 
+/// What a playPrompt request asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayRequest {
+    /// Played in order.
+    pub prompts: Vec<Prompt>,
+    /// Echoed everywhere.
+    pub client_context: Option<String>,
+}
+
 /// Something to be played.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
@@ -62,8 +71,16 @@ pub struct Prompt {
 pub enum Kind {
     /// A recording.
     Record(Box<RecordRequest>),
+    /// Something is played.
+    PlayPrompt(PlayRequest),
     /// The end of all others.
     CancelMediaProcessing,
+    /// From then on recordings of the call are muted.
+    Mute,
+    /// From then on they are not.
+    Unmute,
+    /// From then on keys are told.
+    SubscribeToTone,
 }
 
 /// How far an operation is.
@@ -86,9 +103,11 @@ impl Status {
     }
 }
 
-/// Why a recording ended.
+/// Why a recording or a playPrompt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CompletionReason {
+    /// All was played.
+    CompletedSuccessfully,
     /// A stop tone was heard.
     StopToneDetected,
     /// Speech was over.
@@ -249,7 +268,7 @@ pub struct Operation {
     pub changed: Timestamp,
     /// Grows with every change.
     pub revision: u64,
-    /// Why it ended; only of recordings.
+    /// Why it ended; only of recordings and of what plays.
     pub reason: Option<CompletionReason>,
     /// How it came out.
     pub result: Option<ResultInfo>,
@@ -261,7 +280,7 @@ pub struct Operation {
     pub recording: Option<Recording>,
     /// What decided the end.
     pub evidence: Option<Evidence>,
-    /// Whether its beep was timed only, because nothing can be heard on the line.
+    /// Whether prompts and beep were timed only, because nothing can be heard on the line.
     pub silent_playback: bool,
     /// It was deleted, and its recording with it; known still so that its recording can be said to be gone.
     pub forgotten: bool,
@@ -272,7 +291,8 @@ impl Operation {
     pub fn new(id: Uuid, call: &Call, kind: Kind, now: Timestamp) -> Operation {
         let client_context = match &kind {
             Kind::Record(request) => request.client_context.clone(),
-            Kind::CancelMediaProcessing => None,
+            Kind::PlayPrompt(request) => request.client_context.clone(),
+            _ => None,
         };
         Operation {
             id,
@@ -316,7 +336,16 @@ impl Operation {
     pub fn request(&self) -> Option<&RecordRequest> {
         match &self.kind {
             Kind::Record(request) => Some(request),
-            Kind::CancelMediaProcessing => None,
+            _ => None,
+        }
+    }
+
+    /// What it plays before anything else.
+    pub fn prompts(&self) -> &[Prompt] {
+        match &self.kind {
+            Kind::Record(request) => &request.prompts,
+            Kind::PlayPrompt(request) => &request.prompts,
+            _ => &[],
         }
     }
 
@@ -438,8 +467,16 @@ impl Operation {
         self.end(reason, ResultInfo { code, subcode, message }, now);
     }
 
+    /// A prompt could not be played, for a reason that Graph has this number for.
+    pub fn fail_prompt(&mut self, subcode: u32, why: &str, now: Timestamp) {
+        self.fail(CompletionReason::PlayPromptFailed, format!("The prompt could not be played: {why}"), now);
+        if let Some(result) = &mut self.result {
+            result.subcode = subcode;
+        }
+    }
+
     fn end(&mut self, reason: CompletionReason, result: ResultInfo, now: Timestamp) {
-        self.reason = matches!(self.kind, Kind::Record(_)).then_some(reason);
+        self.reason = matches!(self.kind, Kind::Record(_) | Kind::PlayPrompt(_)).then_some(reason);
         self.result = Some(result);
         self.touch(now);
     }

@@ -1,15 +1,16 @@
 //! How the operations of a call run: one after the other, in the order in which they came.
 //!
-//! Belongs here: when a recording may begin, what a cancel does to it, following it to its end. Does not: what an ending
-//! means (`operation`).
+//! Belongs here: when a recording may begin, what a cancel does to it, following it to its end. Does not: what is played
+//! before it (`play`), what an ending means (`operation`).
 //!
 //! A call's queue is moved on by [`Control::advance`], under the lock, whenever something has changed: a request came, one
-//! began, one ended. What takes time (a beep, a growing file, the disk) is a task that comes back and moves it on again.
+//! began, one ended. What takes time (a prompt, a growing file, the disk) is a task that comes back and moves it on again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::call::{Call, CallKey};
@@ -20,6 +21,7 @@ use super::{Control, State, blocking};
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::pipeline::RecordingKey;
+use crate::playback::Sound;
 use crate::store::growth::{Phase, Watcher};
 use crate::store::journal::{Notification, OperationRow};
 use crate::wav::Spec;
@@ -33,11 +35,18 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Queue {
     pub call: Call,
     waiting: VecDeque<Uuid>,
+    /// Tells its keys.
+    pub(super) tones: Option<AbortHandle>,
 }
 
 impl Queue {
     pub fn of(call: Call) -> Queue {
-        Queue { call, waiting: VecDeque::new() }
+        Queue { call, waiting: VecDeque::new(), tones: None }
+    }
+
+    /// What runs and waits, in its order.
+    pub fn waiting(&self) -> impl Iterator<Item = Uuid> {
+        self.waiting.iter().copied()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -48,15 +57,23 @@ impl Queue {
 /// An operation and where it is.
 pub(super) struct Entry {
     pub operation: Operation,
-    stage: Stage,
+    pub(super) stage: Stage,
     canceler: Option<Canceler>,
     pub growth: Option<Watcher>,
     pub spec: Option<Spec>,
+    /// What it plays.
+    pub(super) sounds: Vec<Sound>,
+    /// Stops what it fetches or plays.
+    pub(super) task: Option<AbortHandle>,
 }
 
 impl Entry {
     pub fn ended(operation: Operation) -> Entry {
-        Entry { operation, stage: Stage::Ended, canceler: None, growth: None, spec: None }
+        Entry::at(operation, Stage::Ended)
+    }
+
+    fn at(operation: Operation, stage: Stage) -> Entry {
+        Entry { operation, stage, canceler: None, growth: None, spec: None, sounds: Vec::new(), task: None }
     }
 }
 
@@ -65,10 +82,12 @@ impl Entry {
 pub(super) enum Stage {
     /// It has its place, and is being written down.
     Accepting,
+    /// For its prompts, while others are before it.
+    Fetching,
     /// For those before it.
     Waiting,
-    /// Its beep is being played.
-    Beeping,
+    /// It is being played, or what comes before the recording is.
+    Playing,
     /// The line has it.
     Recording(RecordingKey),
     /// It has ended, or is just being finished.
@@ -107,9 +126,7 @@ impl Control {
         let key = CallKey::new(&operation.app, &operation.call);
         let queue = state.calls.get_mut(&key).ok_or_else(Error::not_found)?;
         queue.waiting.push_back(operation.id);
-        let entry =
-            Entry { operation: operation.clone(), stage: Stage::Accepting, canceler: None, growth: None, spec: None };
-        state.operations.insert(operation.id, entry);
+        state.operations.insert(operation.id, Entry::at(operation.clone(), Stage::Accepting));
         Ok(operation)
     }
 
@@ -124,16 +141,16 @@ impl Control {
 
     /// It is written down: it runs as soon as it can, maybe at once.
     pub(super) fn accept(self: &Arc<Self>, mut operation: Operation) -> Operation {
-        let (id, key) = (operation.id, CallKey::new(&operation.app, &operation.call));
+        let id = operation.id;
         if operation.request().is_some_and(|request| request.barge_in_allowed) {
+            let key = CallKey::new(&operation.app, &operation.call);
             self.cancel_all(&key, &Canceler::BargeIn(id), Some(id));
         }
         let mut state = self.state();
         if let Some(entry) = state.operations.get_mut(&id) {
-            entry.stage = Stage::Waiting;
             match entry.canceler.clone() {
                 Some(canceler) => self.finish(&mut state, id, move |o| o.cancel(&canceler, clock::wall())),
-                None => self.advance(&mut state, &key),
+                None => self.prepare(&mut state, id),
             }
         }
         if let Some(entry) = state.operations.get(&id) {
@@ -143,7 +160,7 @@ impl Control {
     }
 
     /// Starts what may run now.
-    fn advance(self: &Arc<Self>, state: &mut State, key: &CallKey) {
+    pub(super) fn advance(self: &Arc<Self>, state: &mut State, key: &CallKey) {
         let waiting = match state.calls.get(key) {
             Some(queue) => queue.waiting.clone(),
             None => return,
@@ -166,46 +183,12 @@ impl Control {
         }
     }
 
-    /// It is the first: its beep, and then the recording.
-    fn set_off(self: &Arc<Self>, state: &mut State, id: Uuid) {
-        let Some(entry) = state.operations.get_mut(&id) else { return };
-        let line = self.settings.lines.iter().find(|line| line.name() == entry.operation.line);
-        let (Some(line), Some(request)) = (line.cloned(), entry.operation.request()) else { return };
-        if !request.play_beep {
-            return self.begin(state, id, Begin::Now);
-        }
-        if !line.has_playback() {
-            entry.operation.silent_playback = true;
-            return self.begin(state, id, Begin::AfterTimedBeep);
-        }
-        entry.stage = Stage::Beeping;
-        entry.operation.run(clock::wall());
-        let control = self.clone();
-        tokio::spawn(async move {
-            let played = line.beep().await;
-            let mut state = control.state();
-            if state.operations.get(&id).is_none_or(|entry| entry.stage != Stage::Beeping) {
-                return;
-            }
-            match played {
-                Ok(()) => control.begin(&mut state, id, Begin::Now),
-                Err(why) => control.finish(&mut state, id, move |operation| {
-                    let message = format!("The beep could not be played: {why}");
-                    operation.fail(CompletionReason::PlayBeepFailed, message, clock::wall());
-                }),
-            }
-            // One without a beep may already join the one that has just begun.
-            if let Some(key) = state.operations.get(&id).map(|e| CallKey::new(&e.operation.app, &e.operation.call)) {
-                control.advance(&mut state, &key);
-            }
-        });
-    }
-
     /// Hands it to the line.
-    fn begin(self: &Arc<Self>, state: &mut State, id: Uuid, begin: Begin) {
+    pub(super) fn begin(self: &Arc<Self>, state: &mut State, id: Uuid, begin: Begin) {
         let Some(entry) = state.operations.get_mut(&id) else { return };
         let line = self.settings.lines.iter().find(|line| line.name() == entry.operation.line);
         let (Some(line), Some(request)) = (line, entry.operation.request()) else { return };
+        let key = CallKey::new(&entry.operation.app, &entry.operation.call);
         let ask = Ask {
             id,
             begin,
@@ -214,6 +197,7 @@ impl Control {
             max_duration: request.max_duration,
             stop_tones: request.stop_tones(),
             client_context: request.client_context.clone(),
+            muted: state.calls.get(&key).is_some_and(|queue| queue.call.muted),
         };
         match line.record(ask) {
             Ok(running) => {
@@ -280,12 +264,16 @@ impl Control {
     }
 
     /// Ends an operation as `change` says: its place is free at once, and it is shown as ended when that is on the disk.
-    fn finish(self: &Arc<Self>, state: &mut State, id: Uuid, change: impl FnOnce(&mut Operation)) {
+    pub(super) fn finish(self: &Arc<Self>, state: &mut State, id: Uuid, change: impl FnOnce(&mut Operation)) {
         let Some(entry) = state.operations.get_mut(&id) else { return };
         if entry.stage == Stage::Ended {
             return;
         }
         entry.stage = Stage::Ended;
+        entry.sounds = Vec::new();
+        if let Some(task) = entry.task.take() {
+            task.abort();
+        }
         let mut operation = entry.operation.clone();
         let key = CallKey::new(&operation.app, &operation.call);
         change(&mut operation);
@@ -375,7 +363,7 @@ impl Control {
         let Some(entry) = state.operations.get_mut(&id) else { return };
         entry.canceler.get_or_insert_with(|| canceler.clone());
         match entry.stage {
-            Stage::Waiting | Stage::Beeping => {
+            Stage::Fetching | Stage::Waiting | Stage::Playing => {
                 let canceler = canceler.clone();
                 self.finish(&mut state, id, move |operation| operation.cancel(&canceler, clock::wall()));
             }

@@ -17,6 +17,7 @@ use std::ops::Range;
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::ear::{Ear, Heard, Meter};
 use crate::dsp::silence::SilenceConfig;
+use crate::dsp::tone::Tone;
 use crate::record::{GapCause, Input};
 use crate::units::Rate;
 use history::{History, TILE_FRAMES};
@@ -127,6 +128,18 @@ pub enum Message<T> {
         /// The frame, counted from the recording's first.
         at_frame: u64,
     },
+    /// What is played before a recording has been answered, by speech or by a key.
+    Answered {
+        /// Which recording.
+        key: RecordingKey,
+    },
+    /// A key was pressed.
+    Pressed {
+        /// The device's channel.
+        channel: usize,
+        /// The key; frames are the device's.
+        tone: Tone,
+    },
     /// It has ended; `recorder.outcome` says how. What control gave along is still in it if it never began.
     Ended {
         /// Which recording.
@@ -228,6 +241,20 @@ impl<T> Pipeline<T> {
         self.recorders.push(recorder);
     }
 
+    /// What is played before a recording will have ended at this frame of the device.
+    pub fn cue(&mut self, key: RecordingKey, at_frame: u64) {
+        if let Some(recorder) = self.recorders.iter_mut().find(|recorder| recorder.key() == key) {
+            recorder.cue(at_frame);
+        }
+    }
+
+    /// Mutes a recording from this frame of the device on, or no longer.
+    pub fn mute(&mut self, key: RecordingKey, on: bool, at_frame: u64) {
+        if let Some(recorder) = self.recorders.iter_mut().find(|recorder| recorder.key() == key) {
+            recorder.mute(on, at_frame);
+        }
+    }
+
     /// Tells one recording something that is not heard: a cancel (in the device's frames), an abandon.
     pub fn tell(&mut self, key: RecordingKey, input: Input, outlet: &mut impl Outlet<T>) {
         if let Some(recorder) = self.recorders.iter_mut().find(|recorder| recorder.key() == key) {
@@ -266,7 +293,7 @@ impl<T> Pipeline<T> {
         self.history.lose(frames);
         self.heard_frame = at_frame + frames;
         for (channel, ear) in &mut self.ears {
-            ear.lose(frames, |heard| deal(&mut self.recorders, *channel, heard));
+            ear.lose(frames, |heard| deal(&mut self.recorders, *channel, heard, outlet));
         }
         for recorder in &mut self.recorders {
             recorder.lose(at_frame, frames, cause, outlet);
@@ -286,7 +313,7 @@ impl<T> Pipeline<T> {
             let next = (self.heard_frame / self.tick_frames + 1) * self.tick_frames;
             let end = next.min(end_frame);
             for (channel, ear) in &mut self.ears {
-                ear.hear(end, |heard| deal(&mut self.recorders, *channel, heard));
+                ear.hear(end, |heard| deal(&mut self.recorders, *channel, heard, outlet));
             }
             self.heard_frame = end;
             self.settle(outlet);
@@ -335,9 +362,12 @@ impl<T> Pipeline<T> {
 }
 
 /// Tells every recording what was heard on a channel.
-fn deal<T>(recorders: &mut [Box<Recorder<T>>], channel: usize, heard: Heard) {
+fn deal<T>(recorders: &mut [Box<Recorder<T>>], channel: usize, heard: Heard, outlet: &mut impl Outlet<T>) {
     let input = match heard {
-        Heard::Key(tone) => Input::Key(tone),
+        Heard::Key(tone) => {
+            outlet.send(Message::Pressed { channel, tone });
+            Input::Key(tone)
+        }
         Heard::KeyUp { end_frame } => Input::KeyUp { end_frame },
         Heard::Voiced { first_frame, last_frame } => Input::Voiced { first_frame, last_frame },
         Heard::SpeechOff => return,

@@ -1,5 +1,7 @@
 //! One recording on its device: which channels, from which frame on, what the machine makes of it, what the writer gets.
 
+use std::ops::Range;
+
 use super::history::History;
 use super::{Block, Ears, Message, Outlet, RecordingKey};
 use crate::dsp::tone::Key;
@@ -53,6 +55,14 @@ pub enum Start {
     At(u64),
     /// Where the one before it ends.
     After(RecordingKey),
+    /// When what is played before it is over, or is answered: by speech from 200 ms before its onset on, by a key from its
+    /// end on.
+    Cue {
+        /// What is heard before this frame of the device is no answer.
+        from_frame: u64,
+        /// Where what is played is over, once that is known.
+        at_frame: Option<u64>,
+    },
 }
 
 /// What control asks for.
@@ -105,7 +115,19 @@ pub struct Recorder<T> {
     /// A key that may begin a stop tone, not yet told to the writer.
     mark_frame: Option<u64>,
     announced: bool,
+    /// What is played before it has been answered, and nobody has been told.
+    untold_answer: bool,
+    pre_roll_frames: u64,
+    /// The device's frames that were muted last.
+    muted: Option<Range<u64>>,
+    /// Muted frames are told in pieces of so many: each is a message.
+    muted_piece_frames: u64,
 }
+
+/// Before the onset of speech that answers a prompt: an onset is not the first sound of a word.
+const PRE_ROLL_MS: u32 = 200;
+/// So long a reader waits for zeros.
+const MUTED_PIECE_MS: u32 = 100;
 
 impl<T> Recorder<T> {
     /// A recorder for a device of this rate and so many channels.
@@ -124,6 +146,10 @@ impl<T> Recorder<T> {
             key_down: None,
             mark_frame: None,
             announced: false,
+            untold_answer: false,
+            pre_roll_frames: rate.frames_in_ms(PRE_ROLL_MS),
+            muted: None,
+            muted_piece_frames: rate.frames_in_ms(MUTED_PIECE_MS),
         });
         if let Start::At(frame) = order.start {
             recorder.start_at(frame);
@@ -143,6 +169,51 @@ impl<T> Recorder<T> {
     pub(super) fn start_at(&mut self, frame: u64) {
         self.start = Start::At(frame);
         self.sent_frame = frame;
+        self.machine.begin();
+        if self.muted.as_ref().is_some_and(|muted| muted.end > frame) {
+            self.step(Input::Mute { at_frame: 0 });
+        }
+    }
+
+    /// From this frame of the device on, but for what was sent already, it is muted, or no longer.
+    pub fn mute(&mut self, on: bool, at_frame: u64) {
+        let at_frame = at_frame.max(self.sent_frame);
+        match &mut self.muted {
+            // It was muted a moment ago, and that is not written yet: the moment in between is muted, too.
+            Some(muted) if on && muted.end > self.sent_frame => muted.end = u64::MAX,
+            muted if on => *muted = Some(at_frame..u64::MAX),
+            Some(muted) if muted.end == u64::MAX => muted.end = at_frame.max(muted.start),
+            _ => return,
+        }
+        if let Start::At(start) = self.start {
+            let at_frame = at_frame.saturating_sub(start);
+            self.step(if on { Input::Mute { at_frame } } else { Input::Unmute { at_frame } });
+        }
+    }
+
+    /// What is left of something that was heard without the muted frames.
+    fn audible(&self, input: Input) -> Option<Input> {
+        let Some(muted) = &self.muted else { return Some(input) };
+        match input {
+            Input::Key(tone) if muted.contains(&tone.onset_frame) => None,
+            Input::Voiced { first_frame, last_frame } if last_frame >= muted.start && first_frame < muted.end => {
+                if first_frame < muted.start {
+                    Some(Input::Voiced { first_frame, last_frame: muted.start - 1 })
+                } else if last_frame >= muted.end {
+                    Some(Input::Voiced { first_frame: muted.end, last_frame })
+                } else {
+                    None
+                }
+            }
+            _ => Some(input),
+        }
+    }
+
+    /// What is played before it will have ended at this frame of the device.
+    pub(super) fn cue(&mut self, frame: u64) {
+        if let Start::Cue { at_frame, .. } = &mut self.start {
+            *at_frame = Some(frame);
+        }
     }
 
     /// Joins: what was heard since its start, before it was told to start, is told from what the ears remember.
@@ -167,10 +238,15 @@ impl<T> Recorder<T> {
 
     /// Something was heard on a channel; frames are the device's.
     pub(super) fn hear(&mut self, channel: usize, input: Input) {
-        let Start::At(start) = self.start else { return };
         if !self.channels.contains(channel) {
             return;
         }
+        let Some(input) = self.audible(input) else { return };
+        let start = match self.start {
+            Start::At(start) => start,
+            Start::Cue { from_frame, at_frame } => return self.answer(channel, input, from_frame, at_frame),
+            Start::After(_) => return,
+        };
         let this = Channels::of([channel]).unwrap_or(Channels::ALL);
         match input {
             // Two channels hear one key when its sound reaches both microphones.
@@ -187,15 +263,8 @@ impl<T> Recorder<T> {
                     }
                 }
             },
-            Input::KeyUp { end_frame } => {
-                if let Some((key, on)) = self.key_down
-                    && on.contains(channel)
-                {
-                    self.key_down = on.without(this).map(|on| (key, on));
-                    if self.key_down.is_none() {
-                        self.step(Input::KeyUp { end_frame: end_frame.saturating_sub(start) });
-                    }
-                }
+            Input::KeyUp { end_frame } if self.release(this) => {
+                self.step(Input::KeyUp { end_frame: end_frame.saturating_sub(start) });
             }
             Input::Voiced { first_frame, last_frame } if last_frame >= start => {
                 let first_frame = first_frame.saturating_sub(start);
@@ -205,8 +274,67 @@ impl<T> Recorder<T> {
         }
     }
 
+    /// Something was heard on one of its channels while something is played before it.
+    fn answer(&mut self, channel: usize, input: Input, from_frame: u64, at_frame: Option<u64>) {
+        let this = Channels::of([channel]).unwrap_or(Channels::ALL);
+        let onset = match input {
+            Input::Key(tone) => tone.onset_frame,
+            Input::Voiced { first_frame, .. } => first_frame,
+            _ => 0,
+        };
+        if let Some(at_frame) = at_frame.filter(|at| onset >= *at && self.key_down.is_none()) {
+            self.start_at(at_frame);
+            return self.hear(channel, input);
+        }
+        match input {
+            _ if self.outcome.is_some() => {}
+            Input::Key(mut tone) => match &mut self.key_down {
+                Some((key, on)) if *key == tone.key => *on = on.union(this),
+                _ if tone.onset_frame < from_frame => {}
+                _ => {
+                    self.key_down = Some((tone.key, this));
+                    self.untold_answer = true;
+                    tone.onset_frame -= from_frame;
+                    tone.decision_frame -= from_frame;
+                    if let Some(ending) = self.machine.key_before(tone) {
+                        self.end(ending);
+                    }
+                }
+            },
+            Input::KeyUp { end_frame } if self.release(this) => self.start_at(end_frame),
+            Input::Voiced { first_frame, last_frame } if last_frame >= from_frame && self.key_down.is_none() => {
+                self.untold_answer = true;
+                self.start_at(first_frame.max(from_frame).saturating_sub(self.pre_roll_frames));
+                self.hear(channel, input);
+            }
+            _ => {}
+        }
+    }
+
+    /// The key that is down has ended on one channel; `true` if it has on all.
+    fn release(&mut self, channel: Channels) -> bool {
+        let Some((key, on)) = self.key_down.filter(|(_, on)| on.without(channel) != Some(*on)) else { return false };
+        self.key_down = on.without(channel).map(|on| (key, on));
+        self.key_down.is_none()
+    }
+
     /// How far the device has been heard, and how far its detectors are sure.
     pub(super) fn settle<O: Outlet<T>>(&mut self, heard_frame: u64, ears: &Ears, outlet: &mut O) {
+        if std::mem::take(&mut self.untold_answer) {
+            outlet.send(Message::Answered { key: self.key });
+        }
+        let (mut keys, mut speech) = (heard_frame, heard_frame);
+        for (_, ear) in ears.iter().filter(|(channel, _)| self.channels.contains(*channel)) {
+            keys = keys.min(ear.keys_settled_frame());
+            speech = speech.min(ear.speech_settled_frame());
+        }
+        if let Start::Cue { at_frame: Some(at_frame), .. } = self.start
+            && keys.min(speech) >= at_frame
+            && self.key_down.is_none()
+        {
+            // No answer that began before it can come any more.
+            self.start_at(at_frame);
+        }
         let Start::At(start) = self.start else { return };
         if heard_frame < start || self.outcome.is_some() {
             return;
@@ -214,11 +342,6 @@ impl<T> Recorder<T> {
         self.open(outlet);
         if let Some(at_frame) = self.mark_frame.take() {
             outlet.send(Message::Mark { key: self.key, at_frame });
-        }
-        let (mut keys, mut speech) = (heard_frame, heard_frame);
-        for (_, ear) in ears.iter().filter(|(channel, _)| self.channels.contains(*channel)) {
-            keys = keys.min(ear.keys_settled_frame());
-            speech = speech.min(ear.speech_settled_frame());
         }
         self.step(Input::Heard {
             heard_frame: heard_frame - start,
@@ -247,6 +370,7 @@ impl<T> Recorder<T> {
     pub(super) fn media_lost(&mut self, cancelled_only: bool) {
         match self.start {
             Start::At(_) if !cancelled_only || self.machine.is_cancelled() => self.step(Input::MediaLost),
+            Start::Cue { .. } if !cancelled_only => self.end_unheard(Reason::MediaTimeout),
             _ => {}
         }
     }
@@ -260,6 +384,9 @@ impl<T> Recorder<T> {
         }
         self.open(outlet);
         self.flush(outlet);
+        if let Some(until) = self.muted_until() {
+            self.send_muted(until.min(at_frame), outlet);
+        }
         // What the writer had no blocks for is lost with the gap: its frames are the next ones.
         let from_frame = self.sent_frame.max(start);
         outlet.send(Message::Gap {
@@ -292,6 +419,16 @@ impl<T> Recorder<T> {
         }
         let channels = self.channels.iter(self.device_channels);
         while self.sent_frame < end_frame {
+            if let Some(until) = self.muted_until() {
+                let to = until.min(end_frame);
+                if self.outcome.is_none() && to < until && to - self.sent_frame < self.muted_piece_frames {
+                    break;
+                }
+                self.send_muted(to, outlet);
+                continue;
+            }
+            let before_mute = self.muted.as_ref().map_or(end_frame, |muted| muted.start);
+            let end_frame = if before_mute > self.sent_frame { before_mute.min(end_frame) } else { end_frame };
             let block = match &mut self.block {
                 Some(block) => block,
                 none => match outlet.block() {
@@ -314,6 +451,22 @@ impl<T> Recorder<T> {
             self.flush(outlet);
         }
         true
+    }
+
+    /// Where the muted frames end, if the next one to be sent is one.
+    fn muted_until(&self) -> Option<u64> {
+        self.muted.as_ref().filter(|muted| muted.contains(&self.sent_frame)).map(|muted| muted.end)
+    }
+
+    /// Sends that the frames before this one are muted.
+    fn send_muted<O: Outlet<T>>(&mut self, to_frame: u64, outlet: &mut O) {
+        let Start::At(start) = self.start else { return };
+        if to_frame > self.sent_frame {
+            self.flush(outlet);
+            let (at_frame, frames) = (self.sent_frame - start, to_frame - self.sent_frame);
+            outlet.send(Message::Gap { key: self.key, at_frame, frames, cause: GapCause::Muted });
+            self.sent_frame = to_frame;
+        }
     }
 
     /// Notes how its channels sound now that it has ended.

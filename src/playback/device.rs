@@ -27,11 +27,11 @@ const LOOK: Duration = Duration::from_millis(10);
 /// Time stamps of outputs are estimates: so much is waited on top of them, for a recording must not hear its own beep.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// Plays on a thread of its own and reports the end; stops when `done` is closed by whoever waited.
-pub fn play(name: &str, score: Score, done: Done) -> Result<(), String> {
+/// Plays so often (0: for ever) on a thread of its own and reports the end; stops when `done` is closed by whoever waited.
+pub fn play(name: &str, score: Score, plays: u32, done: Done) -> Result<(), String> {
     let device = name.to_owned();
     let run = move || {
-        let played = run(&device, score, &done).map_err(|words| format!("device:{device}: {words}"));
+        let played = run(&device, score, plays, &done).map_err(|words| format!("device:{device}: {words}"));
         let _ = done.send(played);
     };
     let spawned = std::thread::Builder::new().name("playback".into()).spawn(run);
@@ -48,7 +48,7 @@ struct Progress {
     left_ns: AtomicU64,
 }
 
-fn run(name: &str, score: Score, done: &Done) -> Result<(), String> {
+fn run(name: &str, score: Score, plays: u32, done: &Done) -> Result<(), String> {
     let words = |error: cpal::Error| error.to_string();
     let device = cards::find(name, Direction::Output).map_err(|error| error.to_string())?;
     let config = cards::choose(&device, Direction::Output, Wanted::default()).map_err(words)?;
@@ -59,7 +59,7 @@ fn run(name: &str, score: Score, done: &Done) -> Result<(), String> {
     let (fail, failed) = bounded(1);
     let ask = |buffer_size| {
         let config = StreamConfig { buffer_size, ..config.config() };
-        let part = Part { samples: samples.clone(), progress: progress.clone(), fail: fail.clone(), rate };
+        let part = Part { samples: samples.clone(), plays, progress: progress.clone(), fail: fail.clone(), rate };
         part.build(&device, format, config)
     };
     let stream = match ask(cards::buffer(&config, PERIOD_MS)) {
@@ -121,6 +121,7 @@ fn is_fatal(kind: ErrorKind) -> bool {
 /// A sound on its way into one stream.
 struct Part {
     samples: Arc<[f32]>,
+    plays: u32,
     progress: Arc<Progress>,
     fail: Sender<cpal::Error>,
     rate: Rate,
@@ -157,10 +158,10 @@ impl Part {
     where
         T: SizedSample + FromSample<f32> + Send + 'static,
     {
-        let Part { samples, progress, fail, rate } = self;
+        let Part { samples, plays, progress, fail, rate } = self;
         let channels = usize::from(config.channels);
         let samples = samples.iter().map(|sample| T::from_sample(*sample)).collect();
-        let mut feeder = Feeder { samples, next: 0, channels, rate, progress };
+        let mut feeder = Feeder { samples, next: 0, plays, channels, rate, progress };
         // An underrun is heard, but the sound goes on.
         let complain = move |error: cpal::Error| {
             if error.kind() != ErrorKind::Xrun {
@@ -179,6 +180,8 @@ impl Part {
 struct Feeder<T> {
     samples: Box<[T]>,
     next: usize,
+    /// How often it is still to be played, this time included; 0 is for ever.
+    plays: u32,
     channels: usize,
     rate: Rate,
     progress: Arc<Progress>,
@@ -188,13 +191,21 @@ impl<T: SizedSample> Feeder<T> {
     /// `latency`: until the first frame of `out` leaves the device.
     #[cfg_attr(feature = "rtsan", rtsan_standalone::nonblocking)]
     fn fill(&mut self, out: &mut [T], latency: Duration) {
-        let rest = &self.samples[self.next..];
-        let now = rest.len().min(out.len());
-        out[..now].copy_from_slice(&rest[..now]);
+        let mut now = 0;
+        // A sound lasts 10 ms at the least, so this ends.
+        while now < out.len() {
+            let rest = &self.samples[self.next..];
+            let some = rest.len().min(out.len() - now);
+            out[now..now + some].copy_from_slice(&rest[..some]);
+            (self.next, now) = (self.next + some, now + some);
+            if self.next < self.samples.len() || self.plays == 1 {
+                break;
+            }
+            (self.next, self.plays) = (0, self.plays.saturating_sub(1));
+        }
         out[now..].fill(T::EQUILIBRIUM);
-        self.next += now;
         self.progress.calls.fetch_add(1, Ordering::Relaxed);
-        if self.next == self.samples.len() && !self.progress.ended.load(Ordering::Relaxed) {
+        if self.next == self.samples.len() && self.plays == 1 && !self.progress.ended.load(Ordering::Relaxed) {
             let frames_ns = (now / self.channels) as u64 * 1_000_000_000 / u64::from(self.rate.hz());
             self.progress.left_ns.store(latency.as_nanos() as u64 + frames_ns, Ordering::Relaxed);
             self.progress.ended.store(true, Ordering::Release);
@@ -210,7 +221,8 @@ mod tests {
     fn the_end_is_known_from_the_last_frame_handed_over_and_the_devices_latency() {
         let progress = Arc::new(Progress::default());
         let (samples, channels) = (vec![7_i16; 200].into(), 2);
-        let mut feeder = Feeder { samples, next: 0, channels, rate: Rate::TELEPHONE, progress: progress.clone() };
+        let rate = Rate::TELEPHONE;
+        let mut feeder = Feeder { samples, next: 0, plays: 1, channels, rate, progress: progress.clone() };
         let mut out = [1_i16; 160];
         feeder.fill(&mut out, Duration::from_millis(30));
         assert_eq!(out, [7; 160]);
@@ -223,9 +235,25 @@ mod tests {
         assert_eq!(progress.left_ns.load(Ordering::Relaxed), 32_500_000, "silence after it does not count");
     }
 
+    #[test]
+    fn a_loop_has_no_seam_and_for_ever_does_not_end() {
+        for plays in [3, 0] {
+            let progress = Arc::new(Progress::default());
+            let (samples, rate) = (vec![1_i16, 2, 3].into(), Rate::TELEPHONE);
+            let mut feeder = Feeder { samples, next: 0, plays, channels: 1, rate, progress: progress.clone() };
+            let mut out = [9_i16; 12];
+            feeder.fill(&mut out[..5], Duration::ZERO);
+            feeder.fill(&mut out[5..], Duration::ZERO);
+            let expected =
+                if plays == 3 { [1, 2, 3, 1, 2, 3, 1, 2, 3, 0, 0, 0] } else { [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3] };
+            assert_eq!(out, expected);
+            assert_eq!(progress.ended.load(Ordering::Relaxed), plays == 3);
+        }
+    }
+
     #[tokio::test]
     async fn a_loudspeaker_that_is_not_there_is_named() {
         let playback = crate::playback::Playback::open("device:alsa:no-such-speaker").unwrap().unwrap();
-        assert!(playback.beep().await.unwrap_err().contains("no-such-speaker"));
+        assert!(playback.play(&crate::playback::Sound::Beep).await.unwrap_err().contains("no-such-speaker"));
     }
 }

@@ -28,20 +28,29 @@ impl Output {
         Output { path, frames: Arc::default() }
     }
 
-    /// Appends a sound and takes as long as a loudspeaker would.
-    pub async fn play(&self, score: Score) -> Result<(), String> {
-        let (path, frames) = (self.path.clone(), self.frames.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            let spec = Spec { rate: Rate::new(HZ).unwrap_or(Rate::TELEPHONE), channels: 1, format: SampleFormat::S16 };
-            let samples = score(spec.rate, 1)?;
-            let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
-            append(&path, spec, &mut frames, &samples).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok(Duration::from_secs_f64(spec.rate.seconds(samples.len() as u64)))
-        });
-        let lasts = written.await.unwrap_or_else(|_| Err("writing what was played panicked".to_owned()))?;
-        tokio::time::sleep(lasts).await;
+    /// Appends a sound, so often (0: for ever), and takes as long as a loudspeaker would.
+    pub async fn play(&self, score: Score, plays: u32) -> Result<(), String> {
+        let spec = Spec { rate: Rate::new(HZ).unwrap_or(Rate::TELEPHONE), channels: 1, format: SampleFormat::S16 };
+        let samples: Arc<[f32]> = disk(move || score(spec.rate, 1)).await?.into();
+        let lasts = Duration::from_secs_f64(spec.rate.seconds(samples.len() as u64));
+        let mut played = 0;
+        while plays == 0 || played < plays {
+            let (path, frames, samples) = (self.path.clone(), self.frames.clone(), samples.clone());
+            disk(move || {
+                let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
+                append(&path, spec, &mut frames, &samples).map_err(|error| format!("{}: {error}", path.display()))
+            })
+            .await?;
+            tokio::time::sleep(lasts).await;
+            played += 1;
+        }
         Ok(())
     }
+}
+
+async fn disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| Err("writing what was played panicked".to_owned()))
 }
 
 fn append(path: &Path, spec: Spec, frames: &mut Option<u64>, samples: &[f32]) -> std::io::Result<()> {
@@ -65,7 +74,7 @@ fn append(path: &Path, spec: Spec, frames: &mut Option<u64>, samples: &[f32]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playback::{BEEP, Playback, beep};
+    use crate::playback::{BEEP, Playback, Sound, beep};
     use crate::wav::Reader;
 
     #[tokio::test(start_paused = true)]
@@ -74,22 +83,23 @@ mod tests {
         let path = folder.path().join("played.wav");
         let playback = Playback::open(&format!("wav:{}", path.display())).unwrap().unwrap();
         let began = tokio::time::Instant::now();
-        playback.beep().await.unwrap();
-        playback.play(Box::new(|_, _| Ok(vec![0.25; 480]))).await.unwrap();
+        playback.play(&Sound::Beep).await.unwrap();
+        let Playback(crate::playback::Output::File(output)) = &playback else { unreachable!() };
+        output.play(Box::new(|_, _| Ok(vec![0.25; 480])), 2).await.unwrap();
         let took = began.elapsed();
-        assert!(took >= BEEP + Duration::from_millis(10) && took < BEEP + Duration::from_millis(15), "{took:?}");
+        assert!(took >= BEEP + Duration::from_millis(20) && took < BEEP + Duration::from_millis(25), "{took:?}");
         let mut reader = Reader::open(&path).unwrap();
-        assert_eq!(reader.info().frames, 12_000 + 480);
-        let mut samples = vec![0.0; 12_480];
-        assert_eq!(reader.read_f32(&mut samples).unwrap(), 12_480);
+        assert_eq!(reader.info().frames, 12_000 + 2 * 480);
+        let mut samples = vec![0.0; 12_960];
+        assert_eq!(reader.read_f32(&mut samples).unwrap(), 12_960);
         let expected = beep(Rate::new(HZ).unwrap(), 1);
         assert!(samples.iter().zip(&expected).all(|(is, should)| (is - should).abs() < 1.0 / 32_768.0));
-        assert_eq!(samples[12_479], 0.25);
+        assert_eq!(samples[12_000..], [0.25; 960]);
     }
 
     #[tokio::test]
     async fn a_file_that_cannot_be_written_is_named() {
         let playback = Playback::open("wav:/nowhere/played.wav").unwrap().unwrap();
-        assert!(playback.beep().await.unwrap_err().contains("/nowhere/played.wav"));
+        assert!(playback.play(&Sound::Beep).await.unwrap_err().contains("/nowhere/played.wav"));
     }
 }

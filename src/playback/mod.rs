@@ -6,9 +6,12 @@
 //! Playing ends when the last frame has left the loudspeaker, not when it was handed over. Whoever stops waiting for it
 //! (drops the future) stops the sound.
 
+mod clip;
 #[cfg(feature = "device")]
 mod device;
 mod file;
+
+pub use clip::Clip;
 
 use std::f64::consts::{PI, TAU};
 use std::path::PathBuf;
@@ -51,6 +54,34 @@ pub fn beep(rate: Rate, channels: usize) -> Vec<f32> {
 /// take its time.
 pub type Score = Box<dyn FnOnce(Rate, usize) -> Result<Vec<f32>, String> + Send>;
 
+/// Something to be played.
+#[derive(Clone, Debug)]
+pub enum Sound {
+    /// The beep, once.
+    Beep,
+    /// A clip, so often; 0 is for ever.
+    Clip(Clip, u32),
+}
+
+impl Sound {
+    /// How long it is; `None` is for ever.
+    pub fn lasts(&self) -> Option<Duration> {
+        match self {
+            Sound::Beep => Some(BEEP),
+            Sound::Clip(_, 0) => None,
+            // A million years are as good as for ever.
+            Sound::Clip(clip, plays) => clip.lasts().checked_mul(*plays),
+        }
+    }
+
+    fn score(&self) -> (Score, u32) {
+        match self {
+            Sound::Beep => (Box::new(|rate, channels| Ok(beep(rate, channels))), 1),
+            Sound::Clip(clip, plays) => (clip.score(), *plays),
+        }
+    }
+}
+
 /// An output. It opens its device for as long as it plays only: so it is nobody's hindrance, and a sound server that was
 /// restarted is no trouble.
 #[derive(Debug)]
@@ -81,23 +112,19 @@ impl Playback {
         }
     }
 
-    /// Plays the beep; returns when it has left the loudspeaker.
-    pub async fn beep(&self) -> Result<(), String> {
-        self.play(Box::new(|rate, channels| Ok(beep(rate, channels)))).await
-    }
-
-    /// Plays these samples; returns when the last frame has left the loudspeaker. Dropping the future stops the sound.
-    pub async fn play(&self, score: Score) -> Result<(), String> {
+    /// Plays a sound; returns when its last frame has left the loudspeaker. Dropping the future stops it.
+    pub async fn play(&self, sound: &Sound) -> Result<(), String> {
+        let (score, plays) = sound.score();
         match &self.0 {
             #[cfg(feature = "device")]
             Output::Device(name) => {
                 let (done, end) = tokio::sync::oneshot::channel();
-                device::play(name, score, done)?;
+                device::play(name, score, plays, done)?;
                 end.await.unwrap_or_else(|_| Err(format!("device:{name}: its thread is gone")))
             }
             #[cfg(not(feature = "device"))]
             Output::Device(name) => Err(format!("device:{name}: this build has no sound devices")),
-            Output::File(output) => output.play(score).await,
+            Output::File(output) => output.play(score, plays).await,
         }
     }
 }

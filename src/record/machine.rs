@@ -38,6 +38,16 @@ pub enum Input {
         /// Every frame still to be called voiced is this one or a later one.
         speech_settled_frame: u64,
     },
+    /// From this frame on nothing is heard, and that is no silence.
+    Mute {
+        /// The first frame that is not heard.
+        at_frame: u64,
+    },
+    /// From this frame on it is heard again.
+    Unmute {
+        /// The first frame that is heard.
+        at_frame: u64,
+    },
     /// It shall end at this frame.
     Cancel {
         /// The first frame that shall not be in it.
@@ -62,6 +72,7 @@ pub struct Machine {
     /// Where the silence after speech or after a key is counted from; `None` while initial silence runs.
     silent_from_frame: Option<u64>,
     key_down: bool,
+    muted_from_frame: Option<u64>,
     pressed: Pressed,
     /// The onset of the key that is down, else the end of the last one.
     last_key_frame: u64,
@@ -93,6 +104,7 @@ impl Machine {
             last_voiced_frame: None,
             silent_from_frame: None,
             key_down: false,
+            muted_from_frame: None,
             pressed: Pressed::NONE,
             last_key_frame: 0,
             stop_tone: None,
@@ -126,6 +138,8 @@ impl Machine {
                 self.speech_settled_frame = speech_settled_frame;
                 return self.decide();
             }
+            Input::Mute { at_frame } => drop(self.muted_from_frame.get_or_insert(at_frame)),
+            Input::Unmute { at_frame } => self.unmute(at_frame),
             Input::Cancel { at_frame } => {
                 let horizon = self.horizon_frame();
                 self.cancel_frame.get_or_insert(at_frame.max(horizon));
@@ -142,6 +156,24 @@ impl Machine {
         }
         self.next = self.earliest();
         self.decide()
+    }
+
+    /// A key was pressed before the recording, while it was being waited for: it may be a stop tone, or begin one.
+    pub fn key_before(&mut self, tone: Tone) -> Option<Ending> {
+        let stop_tone = self.pressed.press(tone, &self.rules.stop_tones)?;
+        Some(Ending {
+            reason: Reason::StopTone,
+            at_frame: 0,
+            decided_at_frame: tone.decision_frame,
+            stop_tone: Some(stop_tone),
+            first_voiced_frame: None,
+            last_voiced_frame: None,
+        })
+    }
+
+    /// The recording begins: keys that were pressed before it count as pressed at its first frame.
+    pub fn begin(&mut self) {
+        self.pressed.rebase();
     }
 
     /// The frame up to which nothing can be taken back, whatever is heard from now on (but for a stop tone of several
@@ -179,18 +211,32 @@ impl Machine {
         self.last_key_frame = tone.onset_frame;
     }
 
+    /// What silence there was goes on where it was: the frames in between do not count.
+    fn unmute(&mut self, at_frame: u64) {
+        let Some(from) = self.muted_from_frame else { return };
+        // A limit that was due before is due still.
+        if self.silence_limit().is_none() {
+            match &mut self.silent_from_frame {
+                None => self.rules.initial_silence_frames += at_frame.saturating_sub(from),
+                Some(silent) => *silent += at_frame.saturating_sub(from.max(*silent)),
+            }
+        }
+        self.muted_from_frame = None;
+    }
+
     /// Whether a stop tone of several keys may have begun with the last key.
     pub fn sequence_may_begin(&self) -> bool {
         self.stop_tone.is_none() && self.rules.stop_tones.has_sequences()
     }
 
-    /// The silence limit that runs; none while a key is down.
+    /// The silence limit that runs; none while a key is down, nor while it is muted unless it was due before.
     fn silence_limit(&self) -> Option<Candidate> {
-        match self.silent_from_frame {
-            None => Some(Candidate { frame: self.rules.initial_silence_frames, reason: Reason::InitialSilence }),
-            Some(_) if self.key_down => None,
-            Some(from) => Some(Candidate { frame: from + self.rules.max_silence_frames, reason: Reason::MaxSilence }),
-        }
+        let limit = match self.silent_from_frame {
+            None => Candidate { frame: self.rules.initial_silence_frames, reason: Reason::InitialSilence },
+            Some(_) if self.key_down => return None,
+            Some(from) => Candidate { frame: from + self.rules.max_silence_frames, reason: Reason::MaxSilence },
+        };
+        Some(limit).filter(|limit| self.muted_from_frame.is_none_or(|muted| limit.frame <= muted))
     }
 
     /// The first of all that would end the recording, as far as is known now. The order of reasons at the same frame is

@@ -156,3 +156,24 @@ fn with_stop_tones_the_horizon_stays_behind_a_pending_key() {
     without.step(unsettled(10_000, 9_800, 10_000));
     assert_eq!(without.horizon_frame(), 10_000);
 }
+
+#[test]
+fn while_muted_both_silences_wait_and_the_duration_runs() {
+    let (mute, unmute) = (Input::Mute { at_frame: 16_000 }, Input::Unmute { at_frame: 56_000 });
+    let mut initial = machine(5, 5, 60, &[]);
+    let inputs = [heard(16_000), mute, heard(56_000), unmute, heard(80_000), heard(80_001)];
+    assert_eq!(run(&mut initial, &inputs), Some((5, Reason::InitialSilence, 80_000)));
+    let mut silence = machine(5, 2, 60, &[]);
+    let inputs = [voiced(4_000, 7_999), heard(16_000), mute, heard(56_000), unmute, heard(63_999), heard(64_000)];
+    assert_eq!(run(&mut silence, &inputs), Some((6, Reason::MaxSilence, 7_999 + 2 * HZ + 40_000)));
+    let mut duration = machine(60, 60, 5, &[]);
+    assert_eq!(run(&mut duration, &[mute, heard(40_001)]), Some((1, Reason::MaxDuration, 40_000)));
+}
+
+#[test]
+fn a_limit_that_was_due_before_the_mute_fires_where_it_was() {
+    let inputs = [unsettled(40_100, 40_100, 39_900), Input::Mute { at_frame: 40_100 }, heard(41_000)];
+    assert_eq!(run(&mut machine(5, 60, 60, &[]), &inputs), Some((2, Reason::InitialSilence, 40_000)));
+    let at_once = [inputs[0], inputs[1], Input::Unmute { at_frame: 40_500 }, heard(41_000)];
+    assert_eq!(run(&mut machine(5, 60, 60, &[]), &at_once), Some((3, Reason::InitialSilence, 40_000)));
+}

@@ -7,7 +7,7 @@ mod machine;
 mod stop_tones;
 
 pub use machine::{Input, Machine};
-pub use stop_tones::{StopToneError, StopTones};
+pub use stop_tones::{StopToneError, StopTones, word_of};
 
 use crate::dsp::tone::Tone;
 use crate::units::Rate;

@@ -28,6 +28,11 @@ const WORDS: [(&str, char); 16] = [
     ("d", 'D'),
 ];
 
+/// Graph's word for a key.
+pub fn word_of(key: Key) -> &'static str {
+    WORDS.iter().find(|(_, character)| *character == key.char()).map_or("", |(word, _)| word)
+}
+
 /// What is wrong with a list of stop tones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopToneError {
@@ -149,6 +154,13 @@ impl Pressed {
                 .iter()
                 .zip(&entry.keys)
                 .all(|(pressed, wanted)| pressed.map(|tone| tone.key) == *wanted)
+    }
+
+    /// All keys so far were pressed at frame 0.
+    pub(super) fn rebase(&mut self) {
+        for tone in self.keys.iter_mut().flatten() {
+            (tone.onset_frame, tone.decision_frame) = (0, 0);
+        }
     }
 
     /// A new sequence starts.

@@ -31,6 +31,22 @@ pub enum Command<T> {
         /// The first of the device's frames that shall not be in it.
         at_frame: u64,
     },
+    /// What is played before a recording is over.
+    Cue {
+        /// Which.
+        key: RecordingKey,
+        /// The first of the device's frames that is after it.
+        at_frame: u64,
+    },
+    /// A recording is muted, or no longer.
+    Mute {
+        /// Which.
+        key: RecordingKey,
+        /// Whether it is.
+        on: bool,
+        /// From this frame of the device on.
+        at_frame: u64,
+    },
     /// The writer cannot go on with a recording.
     Abandon {
         /// Which.
@@ -155,6 +171,8 @@ impl<T> Runner<T> {
                 Command::Cancel { key, at_frame } => {
                     self.pipeline.tell(key, Input::Cancel { at_frame }, &mut self.outlet);
                 }
+                Command::Cue { key, at_frame } => self.pipeline.cue(key, at_frame),
+                Command::Mute { key, on, at_frame } => self.pipeline.mute(key, on, at_frame),
                 Command::Abandon { key } => self.pipeline.tell(key, Input::Abandon, &mut self.outlet),
             }
         }

@@ -10,9 +10,24 @@ use tokio::sync::watch;
 
 use super::opinion::SecondOpinion;
 use super::writer::Ticket;
-use crate::pipeline;
+use crate::dsp::tone::Tone;
+use crate::pipeline::{self, RecordingKey};
 use crate::record::{Ending, GapCause};
 use crate::units::Rate;
+
+/// What the pipeline of a source tells of what it hears, to whoever listens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Told {
+    /// What is played before this recording has been answered.
+    Answered(RecordingKey),
+    /// A key was pressed.
+    Pressed {
+        /// The device's channel.
+        channel: usize,
+        /// The key; frames are the device's.
+        tone: Tone,
+    },
+}
 
 /// How far a recording has come.
 #[derive(Clone, Debug)]

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crossbeam_channel::TryRecvError;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::broadcast;
 
-use super::growth::{Outcome, Phase, Teller};
+use super::growth::{Outcome, Phase, Teller, Told};
 use super::recording::Recording;
 use crate::pipeline::{Message, RecordingKey};
 use crate::rt::runner::{Command, WriterEnd};
@@ -64,6 +65,7 @@ impl Anchor {
 /// The writer of one pipeline.
 pub struct Writer {
     end: WriterEnd<Box<Ticket>>,
+    told: broadcast::Sender<Told>,
     running: Vec<Running>,
     is_over: bool,
 }
@@ -76,9 +78,9 @@ struct Running {
 }
 
 impl Writer {
-    /// A writer for what comes from one pipeline.
-    pub fn new(end: WriterEnd<Box<Ticket>>) -> Writer {
-        Writer { end, running: Vec::new(), is_over: false }
+    /// A writer for what comes from one pipeline; what that hears is told to those who listen.
+    pub fn new(end: WriterEnd<Box<Ticket>>, told: broadcast::Sender<Told>) -> Writer {
+        Writer { end, told, running: Vec::new(), is_over: false }
     }
 
     /// Does what there is to do, once; `false` if there was nothing.
@@ -143,6 +145,9 @@ impl Writer {
                     recording.mark(at_frame);
                 }
             }
+            // Nobody may be listening.
+            Message::Answered { key } => drop(self.told.send(Told::Answered(key))),
+            Message::Pressed { channel, tone } => drop(self.told.send(Told::Pressed { channel, tone })),
             Message::Ended { key, mut recorder } => {
                 let Some(end) = recorder.outcome else { return };
                 if let Some(ticket) = recorder.ticket.take() {

@@ -27,7 +27,7 @@ fn rig() -> Rig {
     let parts =
         Parts { ring: consumer, hearing, frames_at_once: 1_024, pace: Pace::Flat, blocks: 64, block_samples: 1_024 };
     let (runner, end, commands) = runner(parts);
-    Rig { device, runner, writer: Writer::new(end), commands }
+    Rig { device, runner, writer: Writer::new(end, broadcast::channel(1).0), commands }
 }
 
 impl Rig {

@@ -14,15 +14,17 @@ use crate::sound::Sound;
 
 /// A writer that keeps what it gets of each recording in memory.
 #[derive(Default)]
-struct Memories(BTreeMap<RecordingKey, Memory>);
+pub struct Memories(BTreeMap<RecordingKey, Memory>);
 
 #[derive(Default)]
-struct Memory {
-    samples: Vec<f32>,
-    start_frame: Option<u64>,
-    gaps: Vec<(u64, u64, GapCause)>,
+pub struct Memory {
+    pub samples: Vec<f32>,
+    pub start_frame: Option<u64>,
+    pub gaps: Vec<(u64, u64, GapCause)>,
     committed: u64,
-    outcome: Option<Outcome>,
+    pub outcome: Option<Outcome>,
+    /// What was played before it was answered.
+    pub answered: bool,
 }
 
 impl Outlet<()> for Memories {
@@ -46,7 +48,8 @@ impl Outlet<()> for Memories {
                 memory.gaps.push((at_frame, frames, cause));
                 memory.samples.resize(memory.samples.len() + frames as usize, 0.0);
             }
-            Message::Mark { .. } => {}
+            Message::Answered { key } => self.of(key).answered = true,
+            Message::Mark { .. } | Message::Pressed { .. } => {}
             Message::Ended { key, recorder } => self.of(key).outcome = recorder.outcome,
         }
     }
@@ -57,7 +60,7 @@ impl Outlet<()> for Memories {
 }
 
 impl Memories {
-    fn of(&mut self, key: RecordingKey) -> &mut Memory {
+    pub fn of(&mut self, key: RecordingKey) -> &mut Memory {
         self.0.entry(key).or_default()
     }
 
@@ -85,11 +88,11 @@ fn begin_two(pipeline: &mut Pipeline<()>, memories: &mut Memories, rate: Rate) {
     pipeline.begin(Recorder::new(order, rate, 1), memories);
 }
 
-fn pipeline(rate: Rate) -> Pipeline<()> {
+pub fn pipeline(rate: Rate) -> Pipeline<()> {
     Pipeline::new(&Hearing::new(rate, 1), 4_096)
 }
 
-fn floats(sound: &Sound) -> Arc<[f32]> {
+pub fn floats(sound: &Sound) -> Arc<[f32]> {
     sound.samples.iter().map(|s| f32::from(*s) / 32_768.0).collect()
 }
 

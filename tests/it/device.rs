@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::Daemon;
 use tonearm::capture::device::{Device, open_with};
 use tonearm::cards::Wanted;
-use tonearm::playback::{Playback, beep};
+use tonearm::playback::{Playback, Sound, beep};
 use tonearm::record::GapCause;
 use tonearm::rt::ring::{Gap, Read};
 
@@ -210,7 +210,7 @@ fn inner_beep() {
         heard.listen(&mut device, |heard| heard.frames() > u64::from(HZ) / 10);
         let playback = Playback::open(output).unwrap().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(playback.beep()).unwrap();
+        runtime.block_on(playback.play(&Sound::Beep)).unwrap();
         let ended_frame = device.captured.next_frame();
         heard.listen(&mut device, |heard| heard.frames() > ended_frame + u64::from(HZ));
         let first = heard.samples.iter().position(|sample| *sample != 0.0).unwrap() / CHANNELS;

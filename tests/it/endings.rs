@@ -17,13 +17,13 @@ use crate::daemon::{Daemon, configure};
 use crate::sound::Sound;
 
 /// Who is notified.
-struct Callback {
-    uri: String,
-    heard: Arc<Mutex<Vec<(String, Value)>>>,
+pub struct Callback {
+    pub uri: String,
+    pub heard: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl Callback {
-    async fn listen() -> Callback {
+    pub async fn listen() -> Callback {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/told", listener.local_addr().unwrap());
@@ -39,7 +39,7 @@ impl Callback {
     }
 
     /// The notifications about an operation, once the terminal one has come.
-    async fn of(&self, id: &str) -> Vec<Value> {
+    pub async fn of(&self, id: &str) -> Vec<Value> {
         for _ in 0..500 {
             let heard = self.heard.lock().unwrap().clone();
             let mine: Vec<Value> =
@@ -53,35 +53,44 @@ impl Callback {
     }
 }
 
-struct Stage {
-    daemon: Daemon,
-    callback: Callback,
-    folder: tempfile::TempDir,
+pub struct Stage {
+    pub daemon: Daemon,
+    pub callback: Callback,
+    pub folder: tempfile::TempDir,
 }
 
 impl Stage {
     /// A daemon whose line hears `sound` flat out, or in real time.
-    async fn set(sound: &Sound, pace: &str) -> Stage {
+    pub async fn set(sound: &Sound, pace: &str) -> Stage {
+        Stage::with(sound, pace, |_| (String::new(), String::new())).await
+    }
+
+    /// The same with more keys of the line, and more sections, made in its folder.
+    pub async fn with(sound: &Sound, pace: &str, more: impl FnOnce(&Path) -> (String, String)) -> Stage {
         let folder = tempfile::tempdir().unwrap();
         let callback = Callback::listen().await;
         let wav = folder.path().join("sound.wav");
         sound.write(&wav);
+        let (line, sections) = more(folder.path());
         let source = format!("wav:{}?pace={pace}", wav.display());
-        let more = format!("callback_uri = \"{}\"", callback.uri);
-        let config = configure(folder.path(), &[("mic", &source)], &more).unwrap();
+        let sections = format!("callback_uri = \"{}\"\n{sections}", callback.uri);
+        let config = configure(folder.path(), &[("mic", &source)], &sections).unwrap();
+        let text =
+            std::fs::read_to_string(&config).unwrap().replace("[lines.mic]\n", &format!("[lines.mic]\n{line}\n"));
+        std::fs::write(&config, text).unwrap();
         Stage { daemon: Daemon::with(&config).await.unwrap(), callback, folder }
     }
 
-    async fn record(&self, request: &str) -> Value {
+    pub async fn record(&self, request: &str) -> Value {
         self.daemon.post("/app/calls/mic/record", request).await.unwrap()
     }
 
-    async fn ended(&self, operation: &Value) -> Value {
+    pub async fn ended(&self, operation: &Value) -> Value {
         self.daemon.ended("mic", operation).await.unwrap()
     }
 
     /// Records to the end, and holds operation, notification and file against each other.
-    async fn play(&self, request: &str) -> Value {
+    pub async fn play(&self, request: &str) -> Value {
         let operation = self.record(request).await;
         assert_eq!(operation["@odata.type"], "#microsoft.graph.recordOperation");
         let operation = self.ended(&operation).await;
@@ -89,7 +98,7 @@ impl Stage {
         operation
     }
 
-    async fn check(&self, operation: &Value) {
+    pub async fn check(&self, operation: &Value) {
         let id = operation["id"].as_str().unwrap();
         let told = self.callback.of(id).await;
         let last = told.last().unwrap();
@@ -116,7 +125,7 @@ impl Stage {
 }
 
 /// Status, reason, code and subcode of an operation.
-fn summary(operation: &Value) -> (&str, &str, i64, i64) {
+pub fn summary(operation: &Value) -> (&str, &str, i64, i64) {
     let text = |value: &'static str| operation[value].as_str().unwrap_or("");
     let result = &operation["resultInfo"];
     let number = |value: &Value| value.as_i64().unwrap_or(-1);

@@ -188,6 +188,7 @@ async fn record(file: &File, case: &Case, out: &Path) -> Got {
         max_duration: seconds("maxRecordDurationInSeconds"),
         stop_tones: StopTones::parse(&tones).unwrap(),
         client_context: None,
+        muted: false,
     };
     let path = out.join(format!("{}.wav", ask.id));
     let line = crate::live::line(&folder().join(&file.name), Pace::Fast, out, None);

@@ -14,8 +14,9 @@ use tonearm::api::record::Limits;
 use tonearm::api::{Api, MEDIA_ROLE, normalise, router};
 use tonearm::capture::{Capture, Feeding, Source};
 use tonearm::control::chain::Setup;
+use tonearm::control::hosts::Hosts;
 use tonearm::control::line::{Line, Microphone, Settings};
-use tonearm::control::notify::Hosts;
+use tonearm::control::prompts::Prompts;
 use tonearm::control::{Application, Control, Settings as Controls};
 use tonearm::pipeline::Channels;
 use tonearm::record::GapCause;
@@ -78,6 +79,7 @@ impl Stage {
             max_recordings: 1,
             reserve_bytes: 0,
             callback_hosts: Hosts::parse::<&str>(&[]).unwrap(),
+            prompts: Prompts::new(None, Hosts::default()),
             retry_for: Duration::from_secs(1),
             wire: Arc::new(Notifications(links.clone())),
         });

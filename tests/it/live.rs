@@ -7,6 +7,7 @@ use tonearm::capture::{Pace, Source};
 use tonearm::control::chain::Setup;
 use tonearm::control::line::{Ask, Begin, Line, Microphone, Running, Settings};
 use tonearm::pipeline::Channels;
+use tonearm::playback::BEEP;
 use tonearm::record::{Reason, StopTones};
 use tonearm::store::growth::Outcome;
 use tonearm::units::Rate;
@@ -40,6 +41,7 @@ fn ask(begin: Begin, stop_tones: &[&str]) -> Ask {
         max_duration: 10,
         stop_tones: StopTones::parse(stop_tones).unwrap(),
         client_context: None,
+        muted: false,
     }
 }
 
@@ -112,7 +114,7 @@ async fn a_timed_beep_is_over_before_the_first_frame_of_a_file() {
     let sound = Sound::at(16_000).hiss(100).voice(500);
     sound.write(&wav);
     let line = line(&wav, Pace::Real, folder.path(), None);
-    let ask = ask(Begin::AfterTimedBeep, &[]);
+    let ask = ask(Begin::AfterTimed(BEEP), &[]);
     let path = folder.path().join(format!("{}.wav", ask.id));
     outcome(line.record(ask).unwrap()).await;
     assert!(samples(&path)[..sound.samples.len()] == sound.samples[..]);

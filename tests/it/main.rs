@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod attacks;
+mod barge_in;
 mod callbacks;
 mod chunking;
 mod clients;
@@ -18,6 +19,8 @@ mod fixtures;
 mod gaps;
 mod layering;
 mod live;
+mod muted;
+mod prompts;
 mod refusals;
 mod restart;
 mod schema;
@@ -27,3 +30,4 @@ mod soak;
 mod sound;
 mod tls;
 mod tokens;
+mod tones;
