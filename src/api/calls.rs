@@ -133,18 +133,20 @@ pub async fn open(State(api): State<Arc<Api>>, app: App, request: Request) -> An
     Ok((StatusCode::CREATED, headers, Json(call_json(&call))).into_response())
 }
 
-/// The line that `targets[0]` names.
+/// The line that the first target names; the others are read, too, so that nothing malformed passes.
 fn target(members: &mut Members) -> Result<Option<String>, Error> {
-    let targets = members.array("targets")?.unwrap_or_default();
-    let Some(first) = targets.into_iter().next() else { return Ok(None) };
-    let mut first = Members::of("targets[0]", first)?;
-    let Some(mut identity) = first.object("identity")? else { return Ok(None) };
-    for name in ["user", "application", "phone"] {
-        if let Some(mut one) = identity.object(name)? {
-            return one.string("id");
+    let mut lines = Vec::new();
+    for (index, target) in members.array("targets")?.unwrap_or_default().into_iter().enumerate() {
+        let (mut target, mut line) = (Members::of(&format!("targets[{index}]"), target)?, None);
+        if let Some(mut identity) = target.object("identity")? {
+            for name in ["user", "application", "phone"] {
+                let id = identity.object(name)?.map_or(Ok(None), |mut one| one.string("id"))?;
+                line = line.or(id);
+            }
         }
+        lines.push(line);
     }
-    Ok(None)
+    Ok(lines.into_iter().next().flatten())
 }
 
 /// DELETE of a call.
