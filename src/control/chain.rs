@@ -19,6 +19,7 @@ use crate::pipeline::{Channels, Hearing, Order, Recorder, RecordingKey};
 use crate::rt::meter::Meters;
 use crate::rt::ring::{Captured, Consumer};
 use crate::rt::runner::{Command, Pace, Parts, Runner, Turn, runner};
+use crate::rt::sounding::Sounding;
 use crate::store::growth::Told;
 use crate::store::writer::{Ticket, Writer};
 use crate::units::Rate;
@@ -77,6 +78,8 @@ pub struct Desk {
     pub captured: Captured,
     /// How loud it is.
     pub meters: Meters,
+    /// Where outputs say what they play, if it may hear it.
+    pub sounding: Sounding,
     commands: Sender<Command<Box<Ticket>>>,
     told: broadcast::Sender<Told>,
 }
@@ -227,6 +230,6 @@ fn set_up(parts: Parts) -> (Runner<Box<Ticket>>, Writer, Desk) {
     let (runner, end, commands) = runner(parts);
     let (told, _) = broadcast::channel(TOLD);
     let writer = Writer::new(end, told.clone());
-    let desk = Desk { rate, channels, captured, meters: runner.meters(), commands, told };
+    let desk = Desk { rate, channels, captured, meters: runner.meters(), sounding: runner.sounding(), commands, told };
     (runner, writer, desk)
 }

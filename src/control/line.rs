@@ -187,7 +187,10 @@ impl Line {
     /// Plays a sound; it is over when it has left the speaker, or would have.
     pub async fn play(&self, sound: &Sound) -> Result<(), String> {
         match (&self.playback, sound.lasts()) {
-            (Some(playback), _) => playback.play(sound).await,
+            (Some(playback), _) => {
+                let sounding = self.microphone.desk().map(|desk| desk.sounding).unwrap_or_default();
+                playback.play(sound, &sounding).await
+            }
             (None, Some(lasts)) => {
                 tokio::time::sleep(lasts).await;
                 Ok(())

@@ -4,6 +4,7 @@ use super::decimate::{Decimator, TONE_REACH};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::keys;
 use super::level::Level;
+use super::own::{PAST_MS, Playing};
 use super::silence::{self, SilenceConfig, SpeechEvent};
 use super::tone::{Key, Tone};
 use crate::units::{self, Rate};
@@ -57,6 +58,16 @@ pub struct Ear {
     level: Level,
     last_voiced_frame: Option<u64>,
     last_key: Option<Key>,
+    own_keys: OwnKeys,
+}
+
+/// The keys that we play ourselves.
+struct OwnKeys {
+    /// Until which frame each may be heard.
+    until: [u64; 16],
+    past_frames: u64,
+    /// The key that is down is one.
+    down: bool,
 }
 
 impl Ear {
@@ -71,6 +82,17 @@ impl Ear {
             level: Level::default(),
             last_voiced_frame: None,
             last_key: None,
+            own_keys: OwnKeys { until: [0; 16], past_frames: rate.frames_in_ms(PAST_MS), down: false },
+        }
+    }
+
+    /// From device frame `from_frame` on, this is what we play ourselves: neither speech nor keys.
+    pub fn play(&mut self, playing: Playing, from_frame: u64) {
+        self.silence.play(playing.level);
+        for (key, until) in self.own_keys.until.iter_mut().enumerate() {
+            if playing.keys >> key & 1 == 1 {
+                *until = from_frame + self.own_keys.past_frames;
+            }
         }
     }
 
@@ -87,18 +109,22 @@ impl Ear {
 
     /// Hears what has been taken, up to device frame `heard_frame`.
     pub fn hear(&mut self, heard_frame: u64, mut report: impl FnMut(Heard)) {
-        let Ear { decimator, dtmf, silence, last_voiced_frame, last_key, .. } = self;
+        let Ear { decimator, dtmf, silence, last_voiced_frame, last_key, own_keys, .. } = self;
         let known = decimator.known(heard_frame);
         // Hop by hop, so that what the one tells the other does not depend on how much is heard at once.
-        while let Some(end) = dtmf.hear(known, &mut |event| report(key(event, silence, last_key))) {
+        while let Some(end) = dtmf.hear(known, &mut |event| {
+            key(event, silence, last_key, own_keys).into_iter().for_each(&mut report);
+        }) {
             silence.hear(end, &mut |event| report(speech(event, last_voiced_frame)));
         }
     }
 
     /// Hears that frames are missing.
     pub fn lose(&mut self, frames: u64, mut report: impl FnMut(Heard)) {
-        let Ear { decimator, dtmf, silence, last_key, .. } = self;
-        dtmf.release(decimator.position(), &mut |event| report(key(event, silence, last_key)));
+        let Ear { decimator, dtmf, silence, last_key, own_keys, .. } = self;
+        dtmf.release(decimator.position(), &mut |event| {
+            key(event, silence, last_key, own_keys).into_iter().for_each(&mut report);
+        });
         if self.silence.speaking() {
             report(Heard::SpeechOff);
         }
@@ -142,16 +168,25 @@ impl Ear {
     }
 }
 
-fn key(event: DtmfEvent, silence: &mut silence::Hearing, last_key: &mut Option<Key>) -> Heard {
+/// What a key is to others; one of our own is nothing but no speech.
+fn key(
+    event: DtmfEvent,
+    silence: &mut silence::Hearing,
+    last_key: &mut Option<Key>,
+    own: &mut OwnKeys,
+) -> Option<Heard> {
     match event {
         DtmfEvent::Pressed(tone) => {
-            *last_key = Some(tone.key);
             silence.key_down(tone.onset_frame);
-            Heard::Key(tone)
+            own.down = tone.onset_frame < own.until[tone.key.index()];
+            (!own.down).then(|| {
+                *last_key = Some(tone.key);
+                Heard::Key(tone)
+            })
         }
         DtmfEvent::Released { end_frame, .. } => {
             silence.key_up(end_frame);
-            Heard::KeyUp { end_frame }
+            (!std::mem::take(&mut own.down)).then_some(Heard::KeyUp { end_frame })
         }
     }
 }

@@ -12,6 +12,7 @@ mod floor;
 mod goertzel;
 mod keys;
 pub mod level;
+pub mod own;
 pub mod resample;
 pub mod silence;
 mod tape;

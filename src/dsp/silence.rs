@@ -4,6 +4,7 @@
 //! what is left. The floor is the quietest stretch of the last two seconds. See `design/detection.md`.
 
 use super::decimate::{BATCH, Decimator, copy};
+use super::own::Own;
 use super::tape::Tape;
 use crate::units::{Rate, dbfs, mean_square};
 use multiversion::multiversion;
@@ -128,6 +129,7 @@ pub(super) struct Hearing {
     /// The levels of the last blocks, the latest first.
     levels: [f32; LATE + 2],
     floor: super::floor::Floor,
+    own: Own,
     /// The level of the speech that goes on, or went on last.
     speech: f32,
     speaking: bool,
@@ -158,6 +160,7 @@ impl Hearing {
             block: 0,
             levels: [0.0; LATE + 2],
             floor: super::floor::Floor::new(),
+            own: Own::new(),
             speech: 0.0,
             speaking: false,
             voiced: 0,
@@ -190,6 +193,11 @@ impl Hearing {
         dbfs(f64::from(self.thresholds().0))
     }
 
+    /// From now on we play at this level ourselves.
+    pub fn play(&mut self, level: f32) {
+        self.own.play(level);
+    }
+
     /// Takes the next samples, at most [`BATCH`].
     pub fn take(&mut self, samples: &[f32]) {
         copy(samples, self.heard.extend(samples.len()));
@@ -204,6 +212,7 @@ impl Hearing {
             self.levels.rotate_right(1);
             self.levels[0] = fluctuation(block, &self.trend) / self.length as f32;
             self.block += 1;
+            self.own.pass();
             if !self.key {
                 self.judge(0);
                 self.tell(report);
@@ -229,9 +238,13 @@ impl Hearing {
         let [after, level, before] = [self.levels[back], self.levels[back + 1], self.levels[back + 2]];
         // The median: a click shorter than a block lifts one level, or two half.
         let middle = after.min(level).max(after.max(level).min(before));
-        self.floor.hear(middle);
+        // Our own sound is neither the noise of the room nor speech.
+        match self.own.sounds() {
+            true => self.own.learn(middle),
+            false => self.floor.hear(middle),
+        }
         let (on, off) = self.thresholds();
-        let voiced = middle > if self.speaking { off } else { on };
+        let voiced = middle > if self.speaking { off } else { on }.max(self.own.bar());
         self.voiced = self.voiced << 1 | u32::from(voiced);
         if voiced {
             self.last_voiced = block;

@@ -29,9 +29,14 @@ impl Key {
         self.0 as char
     }
 
+    /// Its place among the sixteen, row by row.
+    pub fn index(self) -> usize {
+        KEYS.as_flattened().iter().position(|&key| key == self.0).unwrap_or(0)
+    }
+
     /// Its two frequencies in Hz, the row's and the column's.
     pub fn hz(self) -> (f32, f32) {
-        let index = KEYS.as_flattened().iter().position(|&key| key == self.0).unwrap_or(0);
+        let index = self.index();
         (LOW_HZ[index / 4], HIGH_HZ[index % 4])
     }
 }

@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::ear::{Ear, Heard, Meter};
+use crate::dsp::own::Playing;
 use crate::dsp::silence::SilenceConfig;
 use crate::dsp::tone::Tone;
 use crate::record::{GapCause, Input};
@@ -271,6 +272,12 @@ impl<T> Pipeline<T> {
         }
         self.reap(outlet);
         self.send_audio(outlet);
+    }
+
+    /// From the next frame on, this is what is played where the device may hear it.
+    pub fn play(&mut self, playing: Playing) {
+        let from_frame = self.history.end_frame();
+        self.ears.iter_mut().for_each(|(_, ear)| ear.play(playing, from_frame));
     }
 
     /// Hears interleaved frames of all the device's channels, at most `most_frames` of them.

@@ -4,16 +4,18 @@
 //! callback copies from memory and counts; what is left in the device's buffers is known from cpal's time stamps.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{ErrorKind, FromSample, I24, SampleFormat, SizedSample, StreamConfig, U24};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::plan::Plan;
 use super::{Done, Score};
 use crate::cards::{self, Direction, Wanted};
 use crate::clock;
+use crate::rt::sounding::{Part as Sounds, Sounding};
 use crate::units::Rate;
 
 /// So much is asked for at a time.
@@ -28,10 +30,10 @@ const LOOK: Duration = Duration::from_millis(10);
 const MARGIN: Duration = Duration::from_millis(20);
 
 /// Plays so often (0: for ever) on a thread of its own and reports the end; stops when `done` is closed by whoever waited.
-pub fn play(name: &str, score: Score, plays: u32, done: Done) -> Result<(), String> {
+pub fn play(name: &str, score: Score, plays: u32, sounding: Sounding, done: Done) -> Result<(), String> {
     let device = name.to_owned();
     let run = move || {
-        let played = run(&device, score, plays, &done).map_err(|words| format!("device:{device}: {words}"));
+        let played = run(&device, score, plays, &sounding, &done).map_err(|words| format!("device:{device}: {words}"));
         let _ = done.send(played);
     };
     let spawned = std::thread::Builder::new().name("playback".into()).spawn(run);
@@ -43,18 +45,22 @@ pub fn play(name: &str, score: Score, plays: u32, done: Done) -> Result<(), Stri
 struct Progress {
     /// Callbacks so far.
     calls: AtomicU64,
+    /// The next sample to be handed over.
+    next: AtomicUsize,
     /// Set when the last frame was handed over; from then on `left_ns` is what it still takes.
     ended: AtomicBool,
     left_ns: AtomicU64,
 }
 
-fn run(name: &str, score: Score, plays: u32, done: &Done) -> Result<(), String> {
+fn run(name: &str, score: Score, plays: u32, sounding: &Sounding, done: &Done) -> Result<(), String> {
     let words = |error: cpal::Error| error.to_string();
     let device = cards::find(name, Direction::Output).map_err(|error| error.to_string())?;
     let config = cards::choose(&device, Direction::Output, Wanted::default()).map_err(words)?;
     let rate = Rate::new(config.sample_rate()).ok_or_else(|| format!("{} Hz is not served", config.sample_rate()))?;
     let format = config.sample_format();
-    let samples: Arc<[f32]> = score(rate, usize::from(config.channels()))?.into();
+    let channels = usize::from(config.channels());
+    let samples: Arc<[f32]> = score(rate, channels)?.into();
+    let heard = Heard { plan: Plan::of(&samples, rate, channels), channels, part: sounding.part() };
     let progress = Arc::new(Progress::default());
     let (fail, failed) = bounded(1);
     let ask = |buffer_size| {
@@ -67,12 +73,26 @@ fn run(name: &str, score: Score, plays: u32, done: &Done) -> Result<(), String> 
         built => built,
     };
     let stream = stream.map_err(words)?;
+    heard.tell(&progress);
     stream.play().map_err(words)?;
-    wait(&progress, &failed, done)
+    wait(&progress, &heard, &failed, done)
+}
+
+/// What a microphone may hear of it.
+struct Heard {
+    plan: Plan,
+    channels: usize,
+    part: Sounds,
+}
+
+impl Heard {
+    fn tell(&self, progress: &Progress) {
+        self.part.is(self.plan.around(progress.next.load(Ordering::Relaxed) / self.channels));
+    }
 }
 
 /// Until the last frame has left the device, or it fails, or nobody wants to hear it any more.
-fn wait(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Result<(), String> {
+fn wait(progress: &Progress, heard: &Heard, failed: &Receiver<cpal::Error>, done: &Done) -> Result<(), String> {
     let (mut calls, mut moved, mut trouble) = (0, clock::now(), None);
     while !done.is_closed() {
         match failed.recv_timeout(LOOK) {
@@ -81,6 +101,7 @@ fn wait(progress: &Progress, failed: &Receiver<cpal::Error>, done: &Done) -> Res
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err("its stream is gone".to_owned()),
         }
+        heard.tell(progress);
         let now_calls = progress.calls.load(Ordering::Relaxed);
         if now_calls != calls {
             (calls, moved) = (now_calls, clock::now());
@@ -204,6 +225,7 @@ impl<T: SizedSample> Feeder<T> {
             (self.next, self.plays) = (0, self.plays.saturating_sub(1));
         }
         out[now..].fill(T::EQUILIBRIUM);
+        self.progress.next.store(self.next, Ordering::Relaxed);
         self.progress.calls.fetch_add(1, Ordering::Relaxed);
         if self.next == self.samples.len() && self.plays == 1 && !self.progress.ended.load(Ordering::Relaxed) {
             let frames_ns = (now / self.channels) as u64 * 1_000_000_000 / u64::from(self.rate.hz());
@@ -254,6 +276,12 @@ mod tests {
     #[tokio::test]
     async fn a_loudspeaker_that_is_not_there_is_named() {
         let playback = crate::playback::Playback::open("device:alsa:no-such-speaker").unwrap().unwrap();
-        assert!(playback.play(&crate::playback::Sound::Beep).await.unwrap_err().contains("no-such-speaker"));
+        assert!(
+            playback
+                .play(&crate::playback::Sound::Beep, &Sounding::default())
+                .await
+                .unwrap_err()
+                .contains("no-such-speaker")
+        );
     }
 }

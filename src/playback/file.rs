@@ -75,6 +75,7 @@ fn append(path: &Path, spec: Spec, frames: &mut Option<u64>, samples: &[f32]) ->
 mod tests {
     use super::*;
     use crate::playback::{BEEP, Playback, Sound, beep};
+    use crate::rt::sounding::Sounding;
     use crate::wav::Reader;
 
     #[tokio::test(start_paused = true)]
@@ -83,7 +84,7 @@ mod tests {
         let path = folder.path().join("played.wav");
         let playback = Playback::open(&format!("wav:{}", path.display())).unwrap().unwrap();
         let began = tokio::time::Instant::now();
-        playback.play(&Sound::Beep).await.unwrap();
+        playback.play(&Sound::Beep, &Sounding::default()).await.unwrap();
         let Playback(crate::playback::Output::File(output)) = &playback else { unreachable!() };
         output.play(Box::new(|_, _| Ok(vec![0.25; 480])), 2).await.unwrap();
         let took = began.elapsed();
@@ -100,6 +101,6 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_cannot_be_written_is_named() {
         let playback = Playback::open("wav:/nowhere/played.wav").unwrap().unwrap();
-        assert!(playback.play(&Sound::Beep).await.unwrap_err().contains("/nowhere/played.wav"));
+        assert!(playback.play(&Sound::Beep, &Sounding::default()).await.unwrap_err().contains("/nowhere/played.wav"));
     }
 }

@@ -10,13 +10,16 @@ mod clip;
 #[cfg(feature = "device")]
 mod device;
 mod file;
+mod plan;
 
 pub use clip::Clip;
+pub use plan::Plan;
 
 use std::f64::consts::{PI, TAU};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::rt::sounding::Sounding;
 use crate::units::Rate;
 
 /// How long the beep is, and a timed beep where there is nothing to play it.
@@ -112,14 +115,16 @@ impl Playback {
         }
     }
 
-    /// Plays a sound; returns when its last frame has left the loudspeaker. Dropping the future stops it.
-    pub async fn play(&self, sound: &Sound) -> Result<(), String> {
+    /// Plays a sound; returns when its last frame has left the loudspeaker. Dropping the future stops it. What a loudspeaker
+    /// plays is told to the microphone that may hear it.
+    #[cfg_attr(not(feature = "device"), expect(unused_variables, reason = "no microphone hears a file"))]
+    pub async fn play(&self, sound: &Sound, sounding: &Sounding) -> Result<(), String> {
         let (score, plays) = sound.score();
         match &self.0 {
             #[cfg(feature = "device")]
             Output::Device(name) => {
                 let (done, end) = tokio::sync::oneshot::channel();
-                device::play(name, score, plays, done)?;
+                device::play(name, score, plays, sounding.clone(), done)?;
                 end.await.unwrap_or_else(|_| Err(format!("device:{name}: its thread is gone")))
             }
             #[cfg(not(feature = "device"))]

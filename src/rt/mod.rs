@@ -6,3 +6,4 @@
 pub mod meter;
 pub mod ring;
 pub mod runner;
+pub mod sounding;

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::meter::Meters;
 use super::ring::{Consumer, Read};
+use super::sounding::Sounding;
 use crate::pipeline::{Block, Channels, Hearing, MAX_RECORDERS, Message, Outlet, Pipeline, Recorder, RecordingKey};
 use crate::record::Input;
 
@@ -93,6 +94,7 @@ pub struct Runner<T> {
     outlet: ToWriter<T>,
     commands: Receiver<Command<T>>,
     meters: Meters,
+    sounding: Sounding,
     heard: Channels,
     next_meters_frame: u64,
     meters_every_frames: u64,
@@ -146,6 +148,7 @@ pub fn runner<T: Send>(parts: Parts) -> (Runner<T>, WriterEnd<T>, Sender<Command
         outlet: ToWriter { messages: to_writer, blocks: returned, spare, pace, sent: false },
         commands,
         meters: Meters::new(hearing.channels),
+        sounding: Sounding::default(),
         heard: hearing.heard,
         next_meters_frame: 0,
         meters_every_frames: u64::from(hearing.rate.hz() / METERS_PER_SECOND),
@@ -158,6 +161,11 @@ impl<T> Runner<T> {
     /// The levels that it publishes.
     pub fn meters(&self) -> Meters {
         self.meters.clone()
+    }
+
+    /// Where outputs say what they play, if this device may hear it.
+    pub fn sounding(&self) -> Sounding {
+        self.sounding.clone()
     }
 
     /// Does what there is to do, once. Real-time safe.
@@ -182,6 +190,7 @@ impl<T> Runner<T> {
         match self.ring.read(&mut self.scratch) {
             Read::Frames(frames) => {
                 let samples = &self.scratch[..frames * self.ring.channels()];
+                self.pipeline.play(self.sounding.now());
                 self.pipeline.hear(samples, &mut self.outlet);
                 self.publish_meters();
                 self.watchdog.rest();

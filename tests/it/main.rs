@@ -14,6 +14,7 @@ mod detectors;
 #[cfg(feature = "device")]
 mod device;
 mod docs;
+mod echo;
 mod endings;
 mod fixtures;
 mod gaps;
