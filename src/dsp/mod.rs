@@ -13,6 +13,7 @@ mod goertzel;
 mod keys;
 pub mod level;
 pub mod resample;
+mod rest;
 pub mod silence;
 mod tape;
 pub mod tone;
