@@ -29,6 +29,8 @@ const HELD_S: f64 = 0.039;
 /// difference.
 const HELD_HOPS: usize = 7;
 const HELD_HZ: f64 = 3.0;
+/// Nor does it fade: as for twist, 1 dB is for the measurement.
+const HELD_DB: f32 = 1.0;
 /// Noise as the standard has it, 15 dB below.
 const HELD_REST: f64 = 0.0316;
 /// The same key again within this time must come within 6 dB of the last: a room's tail beats.
@@ -141,7 +143,10 @@ impl Hearing {
         let to = self.next_hop - (HELD_HOPS * self.hop) as u64;
         let earlier = self.pair(to, bins, [pair.fit.low.omega, pair.fit.high.omega]);
         earlier.is_some_and(|earlier| {
-            earlier.rest <= HELD_REST && (0..2).all(|n| (earlier.hz[n] - pair.hz[n]).abs() < HELD_HZ)
+            let same = |n: usize| {
+                (earlier.hz[n] - pair.hz[n]).abs() < HELD_HZ && (earlier.dbfs[n] - pair.dbfs[n]).abs() < HELD_DB
+            };
+            earlier.rest <= HELD_REST && same(0) && same(1)
         })
     }
 
