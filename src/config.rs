@@ -2,6 +2,8 @@
 //!
 //! Belongs here: reading TOML and the environment, and saying what is wrong with them. Does not: acting on it (`cli`).
 
+mod detection;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,11 +20,10 @@ use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
 use crate::control::hosts::Hosts;
-use crate::dsp::dtmf::DtmfConfig;
-use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::Channels;
 use crate::units::Rate;
 use crate::wav::SampleFormat;
+pub use detection::Detection;
 
 /// What begins the name of a variable that overrides a key: `TONEARM__SERVER__LISTEN`.
 const OVERRIDE: &str = "TONEARM__";
@@ -265,16 +266,6 @@ pub struct Prompts {
     pub allow_hosts: Vec<String>,
 }
 
-/// `[detection]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Detection {
-    /// A fixed threshold of speech in dBFS, −90 to 0, instead of the adaptive one.
-    pub silence_threshold_dbfs: Option<f32>,
-    /// The least level of each tone of a key, −60 to 0 dBFS; the default and its source are in `design/detection.md`.
-    pub minimum_tone_dbfs: Option<f32>,
-}
-
 impl Default for Config {
     fn default() -> Config {
         let mic = Line {
@@ -400,6 +391,7 @@ impl Config {
         within("record.max_recordings", most, 1, 1_000)?;
         within("notifications.retry_for_seconds", self.notifications.retry_for_seconds, 0, 2_592_000)?;
         self.sample_format().map_err(|why| Wrong::at("record.sample_format", why))?;
+        self.detection.check()?;
         let hosts = Hosts::parse(&self.notifications.allow_hosts);
         let hosts = hosts.map_err(|why| Wrong::at("notifications.allow_hosts", why))?;
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
@@ -457,15 +449,6 @@ impl Config {
             max_duration: self.record.max_duration_seconds,
             ceiling: self.record.ceiling_seconds,
         }
-    }
-
-    /// The thresholds of the detectors.
-    pub fn detectors(&self) -> (DtmfConfig, SilenceConfig) {
-        let mut dtmf = DtmfConfig::default();
-        if let Some(dbfs) = self.detection.minimum_tone_dbfs {
-            dtmf.minimum_dbfs = dbfs;
-        }
-        (dtmf, SilenceConfig { threshold_dbfs: self.detection.silence_threshold_dbfs })
     }
 }
 

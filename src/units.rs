@@ -9,6 +9,16 @@ use std::fmt;
 // Not `std::time`, where the clocks are.
 use core::time::Duration;
 
+/// Louder samples than +24 dBFS are no audio: a float device may send NaN, infinities or garbage. They count as 0.
+pub const LOUDEST: f32 = 16.0;
+
+/// The sample, or 0 if it is no audio.
+#[inline(always)]
+pub const fn audible(sample: f32) -> f32 {
+    // A NaN fails the comparison.
+    if sample.abs() <= LOUDEST { sample } else { 0.0 }
+}
+
 /// A sample rate in frames a second, 8,000 to 192,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(u32);

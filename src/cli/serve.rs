@@ -264,7 +264,7 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 
 /// Lines that name one source share one microphone.
 fn lines(config: &Config, recordings: &Path) -> Result<Vec<Arc<Line>>, String> {
-    let (dtmf, silence) = config.detectors();
+    let (dtmf, silence) = config.detection.detectors();
     let mut microphones: Vec<(String, Arc<Microphone>)> = Vec::new();
     let mut lines = Vec::new();
     for (name, line) in &config.lines {

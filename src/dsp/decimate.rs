@@ -4,15 +4,13 @@
 //! detectors take their tables for the rate they get, and no fractional filter is needed.
 
 use super::tape::Tape;
-use crate::units::Rate;
+use crate::units::{LOUDEST, Rate};
 use multiversion::multiversion;
 
 /// Outputs computed at a time; bounds the memory of a call, whatever the block's length.
 pub(super) const BATCH: usize = 256;
 /// Filters are padded to whole groups of lanes.
 const LANES: usize = 8;
-/// Louder samples than +24 dBFS are no audio (a float device may send NaN, infinities or garbage): they count as 0.
-const LOUDEST: f32 = 16.0;
 /// Fainter samples than −240 dBFS count as 0, so that no filter ever computes with denormals.
 const FAINTEST: f32 = 1e-12;
 

@@ -5,7 +5,7 @@
 
 use super::decimate::{Decimator, TONE_REACH};
 use super::keys::Hearing;
-use super::tone::{Key, Tone};
+use super::tone::{Key, Keys, Tone};
 use crate::units::Rate;
 
 /// What the detector may be told; each threshold with its source.
@@ -17,20 +17,37 @@ pub struct DtmfConfig {
     /// The weaker of the two tones is at least this loud. −46 dBFS: halfway between what must be heard (−36 dBm0) and
     /// what must not (−55 dBm0).
     pub minimum_dbfs: f32,
-    /// How far a tone may be off its frequency, as a share of it. 2.5 %: halfway between what must be accepted
-    /// (1.5 % and 2 Hz) and what must be refused (3.5 %; ITU-T Q.24).
+    /// A key lasts this long, in seconds. 25.3 ms: over 23 ms (refused) by as much as an end can be off in noise. At most
+    /// [`DtmfConfig::LONGEST_S`].
+    pub minimum_s: f32,
+    /// How far a tone may be off its frequency, as a share of it, and 2 Hz more. 1.5 % must be accepted and 3.5 %
+    /// refused (ITU-T Q.24); the nearer the limit to the former, the less of speech and music passes for a key.
     pub frequency_error: f32,
     /// The column may be this much louder than the row, in dB. Q.24 asks for 4; 1 for measurement error.
     pub twist_db: f32,
     /// The row may be this much louder than the column, in dB. Q.24 asks for 8; 1 for measurement error.
     pub reverse_twist_db: f32,
-    /// Whether the keys `A` to `D` exist. Without them speech has four pairs fewer to imitate.
-    pub letters: bool,
+    /// The keys that exist: the fewer, the fewer pairs there are for speech to imitate.
+    pub keys: Keys,
+}
+
+impl DtmfConfig {
+    /// What is refused by the standard, and what is accepted: the limits of `minimum_s`.
+    pub const SHORTEST_S: f32 = 0.023;
+    /// See there.
+    pub const LONGEST_S: f32 = 0.04;
 }
 
 impl Default for DtmfConfig {
     fn default() -> Self {
-        DtmfConfig { minimum_dbfs: -46.0, frequency_error: 0.025, twist_db: 5.0, reverse_twist_db: 9.0, letters: true }
+        DtmfConfig {
+            minimum_dbfs: -46.0,
+            minimum_s: 0.0253,
+            frequency_error: 0.015,
+            twist_db: 5.0,
+            reverse_twist_db: 9.0,
+            keys: Keys::ALL,
+        }
     }
 }
 

@@ -154,11 +154,26 @@ fn garbage_is_silence() {
 }
 
 #[test]
-fn letters_can_be_switched_off() {
+fn only_the_keys_that_are_configured_exist() {
     let mut audio = vec![0.0; 4_000];
     add(&mut audio, 8_000, 'B', 0.1, 0.2);
-    let mut dtmf = Dtmf::new(rate(8_000), &DtmfConfig { letters: false, ..DtmfConfig::default() });
+    let keys = Keys::parse("0123456789*#").unwrap();
+    let mut dtmf = Dtmf::new(rate(8_000), &DtmfConfig { keys, ..DtmfConfig::default() });
     dtmf.feed(&audio, |event| panic!("{event:?}"));
+    assert_eq!(Keys::parse("12x"), Err('x'));
+}
+
+#[test]
+fn a_key_lasts_as_long_as_is_configured() {
+    for (ms, heard) in [(30, 0), (37, 0), (42, 1), (60, 1)] {
+        let mut audio = vec![0.0; 4_000];
+        add(&mut audio, 8_000, '7', 0.1, 0.1 + 0.001 * f64::from(ms));
+        let mut dtmf =
+            Dtmf::new(rate(8_000), &DtmfConfig { minimum_s: DtmfConfig::LONGEST_S, ..DtmfConfig::default() });
+        let mut count = 0;
+        dtmf.feed(&audio, |event| count += usize::from(matches!(event, DtmfEvent::Pressed(_))));
+        assert_eq!(count, heard, "{ms} ms");
+    }
 }
 
 proptest! {

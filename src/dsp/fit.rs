@@ -73,6 +73,21 @@ impl Fit {
         if self.energy > 0.0 { (self.explained / self.energy).clamp(0.0, 1.0) } else { 0.0 }
     }
 
+    /// The two sines over the span's `length` samples as they were before a filter passed them by these gains, and the
+    /// cosine and sine of each.
+    pub fn passed_by(&self, length: usize, gains: [f64; 2]) -> impl Iterator<Item = (f64, [f64; 4])> {
+        (0..length).map(move |n| {
+            let t = n as f64 + 0.5 - self.half;
+            let slope = t / self.half;
+            let [low, high] = [&self.low, &self.high].map(|sine| {
+                let (sin, cos) = (sine.omega * t).sin_cos();
+                let value = (sine.re + sine.slope_re * slope) * cos - (sine.im + sine.slope_im * slope) * sin;
+                (value, cos, sin)
+            });
+            (low.0 / gains[0] + high.0 / gains[1], [low.1, low.2, high.1, high.2])
+        })
+    }
+
     fn at(span: &[f32], low: f64, high: f64) -> Fit {
         let half = span.len() / 2;
         let (before, after) = span.split_at(half);
@@ -89,8 +104,8 @@ impl Fit {
             l.step();
             h.step();
         }
-        let (a, even_energy) = even.solve();
-        let (b, odd_energy) = odd.solve();
+        let (a, even_energy) = even.twice().solve();
+        let (b, odd_energy) = odd.twice().solve();
         // x = a·cos + b·sin is the real part of (a − jb)·e^(jωτ).
         let sine = |omega, at: usize| Sine { omega, re: a[at], im: -b[at], slope_re: b[at + 1], slope_im: -a[at + 1] };
         Fit { low: sine(low, 0), high: sine(high, 2), energy, explained: even_energy + odd_energy, half: half as f64 }
@@ -144,15 +159,15 @@ impl Turn {
     }
 }
 
-/// The normal equations of one half of the model.
+/// Normal equations of four unknowns.
 #[derive(Default)]
-struct Normal {
-    products: [[f64; 4]; 4],
-    right: [f64; 4],
+pub(super) struct Normal {
+    pub products: [[f64; 4]; 4],
+    pub right: [f64; 4],
 }
 
 impl Normal {
-    fn add(&mut self, basis: [f64; 4], value: f64) {
+    pub fn add(&mut self, basis: [f64; 4], value: f64) {
         for row in 0..4 {
             for column in 0..4 {
                 self.products[row][column] += basis[row] * basis[column];
@@ -161,14 +176,20 @@ impl Normal {
         }
     }
 
-    /// The unknowns, and the energy that they explain. Both halves of the span count: hence the factor of 2.
-    fn solve(&self) -> ([f64; 4], f64) {
+    /// Half of a model that counts in both halves of a span.
+    fn twice(mut self) -> Normal {
+        self.products.as_flattened_mut().iter_mut().for_each(|product| *product *= 2.0);
+        self
+    }
+
+    /// The unknowns, and the energy that they explain.
+    pub fn solve(&self) -> ([f64; 4], f64) {
         // Cholesky: the two sines are 250 Hz apart over 20 ms, so the matrix is far from singular.
         let mut lower = [[0.0; 4]; 4];
         for row in 0..4 {
             for column in 0..=row {
                 let done: f64 = (0..column).map(|k| lower[row][k] * lower[column][k]).sum();
-                let rest = 2.0 * self.products[row][column] - done;
+                let rest = self.products[row][column] - done;
                 lower[row][column] = if row == column { rest.max(1e-12).sqrt() } else { rest / lower[column][column] };
             }
         }

@@ -16,7 +16,8 @@ const LEAST_DBFS: f32 = -75.0;
 const BEGIN: f32 = 7.943;
 /// ... and goes on this far above it (5 dB).
 const GO_ON: f32 = 3.162;
-/// Speech has ended, whatever the floor, when the level has fallen this far below it (15 dB): other voices in the room.
+/// Speech has ended, whatever the floor, when the level has fallen this far below it (15 dB), and does not begin there:
+/// other voices in the room, noise that gain control brings up, a fan.
 const FALL: f32 = 1.0 / 31.62;
 
 /// The floor of one channel.
@@ -72,6 +73,7 @@ impl Floor {
     /// The mean squares above which a block is voiced: to begin speech, and to go on, if that of speech was `speech`.
     pub fn thresholds(&self, speech: f32) -> (f32, f32) {
         let level = self.level();
-        (BEGIN * level, (GO_ON * level).max(FALL * speech))
+        let fall = FALL * speech;
+        ((BEGIN * level).max(fall), (GO_ON * level).max(fall))
     }
 }

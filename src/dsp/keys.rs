@@ -1,12 +1,15 @@
 //! The search for keys in the decimated signal, behind `dtmf`.
 
+mod judge;
+
 use super::bandpass::BandPass;
 use super::decimate::{BATCH, Decimator, copy};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::fit::Fit;
 use super::goertzel::{BINS, Bank, Bins, energy, frequency};
+use super::rest::Rest;
 use super::tape::Tape;
-use super::tone::{Key, Tone};
+use super::tone::Key;
 use std::f64::consts::TAU;
 
 /// Hops a second: one lasts 2.5 ms.
@@ -15,8 +18,6 @@ const HOPS_HZ: f64 = 400.0;
 const FIT_HOPS: usize = 9;
 /// After this many faint hops every span of the past is zero.
 const QUIET_HOPS: u32 = 8;
-/// A tone must last this long, in seconds: over 23 ms (refused) by as much as an end can be off in noise.
-const SHORTEST_S: f64 = 0.0253;
 /// A key is held back from the settled frame for 16 hops (40 ms, in which the longest decision falls).
 const LONGEST_RUN: usize = 16;
 /// A key ends after 12 hops (30 ms) of absence: halfway between an interruption (20 ms) and a pause (40 ms).
@@ -25,19 +26,6 @@ const ABSENT_HOPS: u64 = 12;
 const MEASURE_HOPS: u64 = 3;
 /// A tone counts as present while both its tones are above this share of their power (−7 dB).
 const PRESENT: f32 = 0.2;
-/// The least share of the energy between 600 and 1,800 Hz that lies in the two tones, after 25.3 ms, 27.8 ms and so
-/// on: white noise at 15 dB leaves 0.98, a room 0.96.
-const PURITY: [f64; 5] = [0.95, 0.93, 0.9, 0.87, 0.85];
-/// The least share of the energy from 300 to 3,700 Hz: vowels that fit a pair have more formants and a fundamental.
-const WIDE_PURITY: f64 = 0.87;
-/// A key begins with a rise of the energy by 8 dB at least (15 dB in noise at an SNR of 15 dB); a glide or a tail
-/// does not, and a chord seldom.
-const RISE: f64 = 6.0;
-/// The same key again within this time must come within 6 dB of the last: a room's tail beats.
-const RESOUND_S: f64 = 0.3;
-/// Reported onsets lie this much before the measured one, so that nothing of the tone stays before them.
-const ONSET_MARGIN_S: f64 = 0.001;
-
 /// The key that is down.
 struct Down {
     key: Key,
@@ -64,6 +52,7 @@ pub(super) struct Hearing {
     bank: Bank,
     turns: [Bins; 3],
     gains: [f32; BINS],
+    rest: Rest,
     /// Below this energy a hop holds no tone of the minimum level.
     faint: f32,
     heard: Tape,
@@ -91,7 +80,7 @@ impl Hearing {
         let hop = (hz / HOPS_HZ).round() as usize;
         let band = BandPass::new(hz);
         let bank = Bank::new(hz, hop);
-        let gains = std::array::from_fn(|bin| band.gain(frequency(bin)) as f32);
+        let gains = std::array::from_fn(|bin| band.gain(frequency(bin)).abs() as f32);
         let least = 10f64.powf(f64::from(config.minimum_dbfs) / 20.0);
         let weakest = gains.iter().fold(f32::MAX, |least, &gain| least.min(gain));
         Hearing {
@@ -102,11 +91,12 @@ impl Hearing {
             delay: decimator.delay(),
             turns: [bank.turn(1), bank.turn(2), bank.turn(4)],
             gains,
+            rest: Rest::new(hz, (FIT_HOPS * hop) & !1),
             // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
             faint: (0.25 * 0.5 * least * least * hop as f64) as f32 * weakest * weakest,
-            // 80 ms: the longest look back is a fit before 7.5 ms of absence, and the run before a tone.
-            heard: Tape::new(32 * hop + band.history() + ahead + BATCH, BATCH),
-            tones: Tape::new(32 * hop + ahead + BATCH, BATCH),
+            // 90 ms: the longest look back is to the 20 ms before a tone of the longest run.
+            heard: Tape::new(36 * hop + band.history() + ahead + BATCH, BATCH),
+            tones: Tape::new(36 * hop + ahead + BATCH, BATCH),
             band,
             bank,
             next_hop: hop as u64,
@@ -265,7 +255,13 @@ impl Hearing {
         if self.run <= FIT_HOPS || share < 0.65 || low > 20.0 * high || high > 20.0 * low {
             return;
         }
-        if let Some((tone, strengths)) = self.judge(four, before, row, column) {
+        if let Some(tone) = self.judge(four, before, row, column) {
+            // Over two hops, n samples, an amplitude a correlates to (an/2)².
+            let strength = |dbfs: f32| (10f32.powf(dbfs / 20.0) * self.hop as f32).powi(2);
+            let strengths = [strength(tone.low_dbfs), strength(tone.high_dbfs)];
+            if self.resounds(tone.key, strengths) {
+                return;
+            }
             if self.down.is_some() {
                 self.release(tone.onset_frame, report);
             }
@@ -280,104 +276,6 @@ impl Hearing {
             self.run = 0;
             report(DtmfEvent::Pressed(tone));
         }
-    }
-
-    /// Fits the last 22.5 ms and applies the limits.
-    fn judge(&self, four: &Bins, before: &Bins, row: usize, column: usize) -> Option<(Tone, [f32; 2])> {
-        let key = Key::at(row, column - 4);
-        if column == 7 && !self.config.letters {
-            return None;
-        }
-        let limit = f64::from(self.config.frequency_error);
-        let start = |bin: usize| {
-            let turn = &self.turns[2];
-            let (re, im) = (
-                four.re[bin] * turn.re[bin] - four.im[bin] * turn.im[bin],
-                four.re[bin] * turn.im[bin] + four.im[bin] * turn.re[bin],
-            );
-            let angle = (im * before.re[bin] - re * before.im[bin]).atan2(re * before.re[bin] + im * before.im[bin]);
-            let off = f64::from(angle) / (4 * self.hop) as f64;
-            let nominal = TAU * frequency(bin) / self.hz;
-            (off.abs() < 2.0 * limit * nominal).then_some(nominal + off)
-        };
-        let length = (FIT_HOPS * self.hop) & !1;
-        let span = self.tones.before(self.next_hop, length);
-        let fit = Fit::new(span, start(row)?, start(column)?);
-        let hz = |omega: f64| omega * self.hz / TAU;
-        let (low_hz, high_hz) = (hz(fit.low.omega), hz(fit.high.omega));
-        let off = |hz: f64, bin: usize| (hz / frequency(bin) - 1.0).abs();
-        if off(low_hz, row) > limit || off(high_hz, column) > limit {
-            return None;
-        }
-        let low = fit.low.amplitude() / self.band.gain(low_hz);
-        let high = fit.high.amplitude() / self.band.gain(high_hz);
-        let (low_dbfs, high_dbfs) = (20.0 * low.log10() as f32, 20.0 * high.log10() as f32);
-        let twist = high_dbfs - low_dbfs;
-        if low_dbfs.min(high_dbfs) < self.config.minimum_dbfs
-            || twist > self.config.twist_db
-            || twist < -self.config.reverse_twist_db
-        {
-            return None;
-        }
-
-        let middle = self.next_hop - length as u64 / 2;
-        let end = middle + fit.reach(span[length / 2..].iter(), false) as u64;
-        let back = (self.run + 2) * self.hop - length / 2;
-        let onset = middle - fit.reach(self.tones.before(middle, back).iter().rev(), true) as u64;
-        let lasted = (end - onset) as f64 / self.hz;
-        if lasted < SHORTEST_S || self.next_hop - end > self.hop as u64 / 3 {
-            return None;
-        }
-        // Dirty tones cost time, not errors.
-        let purity = fit.purity();
-        let steps = ((lasted - SHORTEST_S) * HOPS_HZ) as usize;
-        if purity < PURITY[steps.min(PURITY.len() - 1)] || fit.low.slope().abs() > 0.5 || fit.high.slope().abs() > 0.5 {
-            return None;
-        }
-        let levels = [(low, low_hz), (high, high_hz)];
-        // Over two hops, n samples, an amplitude a correlates to (an/2)².
-        let strengths = [low, high].map(|level| (level * self.hop as f64).powi(2) as f32);
-        if self.wide_purity(length, levels) < WIDE_PURITY || self.rise(onset) < RISE || self.resounds(key, strengths) {
-            return None;
-        }
-        let margin = (ONSET_MARGIN_S * self.hz) as u64;
-        let tone = Tone {
-            key,
-            onset_frame: self.frame(onset.saturating_sub(margin)).max(self.settled),
-            decision_frame: (self.next_hop - 1) * self.factor + self.delay,
-            low_hz: low_hz as f32,
-            high_hz: high_hz as f32,
-            low_dbfs,
-            high_dbfs,
-            purity: purity as f32,
-        };
-        Some((tone, strengths))
-    }
-
-    /// The share of the two tones (amplitude, Hz) in all that is heard but hum, over the last `length` samples.
-    fn wide_purity(&self, length: usize, tones: [(f64, f64); 2]) -> f64 {
-        let spread = (self.hz / 4_000.0).round() as usize;
-        let heard = self.heard.before(self.next_hop, length + spread);
-        let energy: f32 = heard.iter().zip(&heard[spread..]).map(|(a, b)| (a - b) * (a - b)).sum();
-        let gain = |hz: f64| 2.0 * (std::f64::consts::PI * hz * spread as f64 / self.hz).sin();
-        let pair: f64 = tones.iter().map(|&(level, hz)| (level * gain(hz)).powi(2)).sum();
-        0.5 * length as f64 * pair / f64::from(energy).max(1e-30)
-    }
-
-    /// Whether `key` may be the room's answer to the one released last: the same and weaker.
-    fn resounds(&self, key: Key, strengths: [f32; 2]) -> bool {
-        self.previous.is_some_and(|(previous, released, before)| {
-            let recent = ((self.next_hop - released) as f64) < RESOUND_S * self.hz;
-            let weaker = strengths[0] + strengths[1] < 0.25 * (before[0] + before[1]);
-            previous == key && recent && weaker
-        })
-    }
-
-    /// How many times the energy in the band is greater within 10 ms after `onset` than 10 ms before it.
-    fn rise(&self, onset: u64) -> f64 {
-        let (span, edge) = (4 * self.hop, self.band.delay() as u64);
-        let energy = |to: u64| self.tones.before(to, span).iter().map(|x| f64::from(x * x)).sum::<f64>();
-        energy(onset + edge + span as u64) / energy(onset.saturating_sub(edge)).max(1e-30)
     }
 
     /// Goes on at sample `next`, which is the first at or after device frame `position`.

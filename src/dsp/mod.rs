@@ -14,6 +14,7 @@ mod keys;
 pub mod level;
 pub mod own;
 pub mod resample;
+mod rest;
 pub mod silence;
 mod tape;
 pub mod tone;

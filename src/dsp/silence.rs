@@ -43,6 +43,14 @@ const SPOKEN: u32 = 10;
 const CANDIDATE: u32 = 14;
 /// Speech ends after 20 blocks (200 ms) without voice.
 const HANG: u32 = 20;
+/// The level of speech follows voiced blocks, in dB: upwards within a syllable (100 ms), so that a slam is no speaker, and
+/// downwards over sentences (2 s), so that it stays near the stressed syllables.
+const ATTACK: f32 = 0.1;
+const RELEASE: f32 = 0.005;
+/// It is forgotten by 1 dB a second, so that a speaker who is farther from the microphone comes to be heard.
+const FADE: f32 = 0.9977;
+/// It stays a number.
+const FAINTEST: f32 = 1e-12;
 /// Blocks that a key's release can come late, to be judged again when it comes: 30 ms of absence, and what it takes
 /// to see it.
 const LATE: usize = 6;
@@ -130,7 +138,7 @@ pub(super) struct Hearing {
     levels: [f32; LATE + 2],
     floor: super::floor::Floor,
     own: Own,
-    /// The level of the speech that goes on, or went on last.
+    /// The level of the speech that goes on, or went on last; it fades.
     speech: f32,
     speaking: bool,
     /// Whether each of the last blocks was voiced; the latest is bit 0.
@@ -161,7 +169,7 @@ impl Hearing {
             levels: [0.0; LATE + 2],
             floor: super::floor::Floor::new(),
             own: Own::new(),
-            speech: 0.0,
+            speech: FAINTEST,
             speaking: false,
             voiced: 0,
             last_voiced: 0,
@@ -243,16 +251,16 @@ impl Hearing {
             true => self.own.learn(middle),
             false => self.floor.hear(middle),
         }
+        self.speech = (self.speech * FADE).max(FAINTEST);
         let (on, off) = self.thresholds();
         let voiced = middle > if self.speaking { off } else { on }.max(self.own.bar());
         self.voiced = self.voiced << 1 | u32::from(voiced);
         if voiced {
             self.last_voiced = block;
             self.quiet = 0;
-            if self.speaking {
-                // Geometric, so that it follows in dB.
-                self.speech *= (middle / self.speech).powf(if middle > self.speech { 0.2 } else { 0.01 });
-            }
+            // Geometric, so that it follows in dB.
+            let share = if middle > self.speech { ATTACK } else { RELEASE };
+            self.speech *= (middle / self.speech).powf(share);
         } else {
             self.quiet += 1;
         }
@@ -277,7 +285,6 @@ impl Hearing {
             let onset = self.block - 2 - u64::from(candidate.ilog2());
             self.speaking = true;
             self.reported = self.last_voiced;
-            self.speech = self.levels[1].max(self.levels[0]);
             report(SpeechEvent::On { onset_frame: onset * self.frames, voiced_frame });
         }
     }

@@ -149,6 +149,90 @@ fn lost_audio_ends_speech_and_keeps_the_floor() {
     assert!(!silence.speaking() && silence.floor_dbfs() == floor && silence.settled_frame() == 13_234);
 }
 
+/// Syllables of 0.2 s with 0.1 s between them, each of another size up to `size`.
+fn speak(audio: &mut [f32], size: f32, from: f64, to: f64) {
+    for n in 0..((to - from - 0.21) / 0.3) as usize {
+        let at = from + 0.3 * n as f64;
+        add(audio, 8_000, [1.0, 0.4, 0.7, 0.3][n % 4] * size, at, at + 0.2);
+    }
+    add(audio, 8_000, 0.5 * size, to - 0.2, to);
+}
+
+/// When the voiced frames begin and end that are not 3 s apart, in seconds.
+fn utterances(audio: &[f32]) -> Vec<(f64, f64)> {
+    let seconds = |frame| rate(8_000).seconds(frame);
+    let mut found: Vec<(f64, f64)> = Vec::new();
+    for event in hear(&mut detector(8_000), audio, 80) {
+        let (first, last) = match event {
+            SpeechEvent::On { onset_frame, voiced_frame } => (onset_frame, voiced_frame),
+            SpeechEvent::Voiced { voiced_frame } => (voiced_frame, voiced_frame),
+            SpeechEvent::Off => continue,
+        };
+        match found.last_mut() {
+            Some(before) if seconds(first) < before.1 + 3.0 => before.1 = seconds(last),
+            _ => found.push((seconds(first), seconds(last))),
+        }
+    }
+    found
+}
+
+/// Where somebody is heard to end who speaks from 1 s to 4 s, of 12 s with something else.
+fn last_voiced(size: f32, disturb: impl Fn(&mut [f32])) -> f64 {
+    let mut audio = vec![0.0; 96_000];
+    add(&mut audio, 8_000, 0.0003, 0.0, 12.0);
+    speak(&mut audio, size, 1.0, 4.0);
+    disturb(&mut audio);
+    utterances(&audio).into_iter().find(|one| one.1 > 1.5).map_or(f64::NAN, |one| one.1)
+}
+
+fn assert_ends(size: f32, what: &str, disturb: impl Fn(&mut [f32])) {
+    let last = last_voiced(size, disturb);
+    assert!((last - 4.0).abs() < 0.1, "{what}: {last}");
+}
+
+#[test]
+fn the_end_is_found_in_spite_of_what_rooms_and_microphones_add() {
+    assert_ends(0.1, "somebody at a distance", |audio| speak(audio, 0.01, 0.0, 12.0));
+    assert_ends(0.1, "gain control that brings the noise up", |audio| {
+        (0..20).for_each(|n| add(audio, 8_000, 0.0003 * 1.12f32.powi(n), 4.1 + 0.05 * f64::from(n), 12.0));
+    });
+    assert_ends(0.1, "a fan that starts", |audio| add(audio, 8_000, 0.008, 3.0, 12.0));
+    assert_ends(0.1, "an air conditioner", |audio| {
+        for (n, x) in audio.iter_mut().enumerate() {
+            let t = n as f32 / 8_000.0;
+            *x += 0.005 * (314.0 * t).sin() * (1.0 + 0.3 * (1.5 * t).sin());
+        }
+        add(audio, 8_000, 0.004, 0.0, 12.0);
+    });
+    assert_ends(0.02, "a door that slams", |audio| {
+        (0..10).for_each(|n| {
+            let from = 2.0 + 0.01 * f64::from(n);
+            add(audio, 8_000, 0.9 * 0.6f32.powi(n), from, from + 0.01);
+        });
+    });
+    assert_ends(0.1, "keys of a keyboard", |audio| {
+        (0..40).for_each(|n| add(audio, 8_000, 0.5, 0.29 * f64::from(n), 0.29 * f64::from(n) + 0.006));
+    });
+    assert_ends(5.0, "clipping", |audio| audio.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0)));
+    assert_ends(0.1, "digital silence up to the first word", |audio| audio[..8_000].fill(0.0));
+    assert_ends(0.1, "DC and garbage", |audio| {
+        audio.iter_mut().for_each(|x| *x += 0.2);
+        audio.iter_mut().step_by(4_001).for_each(|x| *x = f32::NAN);
+    });
+}
+
+#[test]
+fn who_speaks_more_softly_than_another_before_is_heard_after_a_while() {
+    let mut audio = vec![0.0; 160_000];
+    add(&mut audio, 8_000, 0.0003, 0.0, 20.0);
+    speak(&mut audio, 0.3, 1.0, 4.0);
+    speak(&mut audio, 0.02, 16.0, 18.0);
+    // 24 dB softer, after 12 s.
+    let found = utterances(&audio);
+    let second = found[1];
+    assert!(found.len() == 2 && second.0 < 16.4 && (second.1 - 18.0).abs() < 0.05, "{found:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -41,6 +41,32 @@ impl Key {
     }
 }
 
+/// A set of keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keys(u16);
+
+impl Keys {
+    /// All sixteen.
+    pub const ALL: Keys = Keys(u16::MAX);
+
+    /// The keys that these characters name, or the first character that names none.
+    pub fn parse(characters: &str) -> Result<Keys, char> {
+        characters.chars().try_fold(Keys(0), |Keys(set), character| {
+            let key = Key::new(character).ok_or(character)?;
+            Ok(Keys(set | Keys::bit(key)))
+        })
+    }
+
+    /// Whether this key is among them.
+    pub fn contains(self, key: Key) -> bool {
+        self.0 & Keys::bit(key) != 0
+    }
+
+    fn bit(key: Key) -> u16 {
+        1 << KEYS.as_flattened().iter().position(|&other| other == key.0).unwrap_or(0)
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.char())

@@ -19,13 +19,12 @@ fn keys(hz: u32, seed: u64) -> ([usize; 4], Vec<String>) {
 
 #[test]
 fn keys_at_8_khz_are_reported_and_refused_as_counted() {
-    let wrong = ["codec, like GSM: [Missed('7', -29.0), Missed('A', -25.8)]", "no key: music: [Extra('C', 3.0)]"];
-    assert_eq!(keys(8_000, 1), ([1_667, 1_665, 151, 0], wrong.map(str::to_owned).to_vec()));
+    assert_eq!(keys(8_000, 1), ([1_667, 1_667, 151, 0], Vec::new()));
 }
 
 #[test]
 fn keys_at_48_khz_are_reported_and_refused_as_counted() {
-    let wrong = ["rooms, rt60 0.2, 0.4 s: [Extra('6', 2.2)]"];
+    let wrong = ["rooms, rt60 0.2, 0.4 s: [Extra('6', 2.2), Extra('#', 4.4)]"];
     assert_eq!(keys(48_000, 2), ([1_680, 1_680, 137, 0], wrong.map(str::to_owned).to_vec()));
 }
 
@@ -38,10 +37,10 @@ fn the_end_of_speech_over_every_background_is_found_as_counted() {
     });
     // Of 14: right, false stops, never, within 200 ms.
     let expected = [
-        ("ours, 8000 Hz", 13, 0, 1, 12),
-        ("ours, 16000 Hz", 13, 0, 1, 12),
-        ("ours, 44100 Hz", 13, 0, 1, 12),
-        ("ours, 48000 Hz", 13, 0, 1, 12),
+        ("ours, 8000 Hz", 14, 0, 0, 13),
+        ("ours, 16000 Hz", 14, 0, 0, 13),
+        ("ours, 44100 Hz", 14, 0, 0, 13),
+        ("ours, 48000 Hz", 14, 0, 0, 13),
         ("Asterisk, 256", 11, 0, 3, 7),
         ("fixed −40 dBFS", 8, 1, 5, 5),
     ];

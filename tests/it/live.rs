@@ -86,6 +86,29 @@ async fn real_time_and_flat_out_give_the_same_ending_and_the_same_samples() {
 }
 
 #[tokio::test]
+async fn floats_that_are_no_audio_are_silence_in_a_recording_at_another_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let wav = folder.path().join("garbage.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 44_100,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(&wav, spec).unwrap();
+    for (n, sample) in Sound::at(44_100).hiss(300).voice(500).samples.into_iter().enumerate() {
+        let garbage = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX].get(n % 1_000);
+        writer.write_sample(garbage.copied().unwrap_or(f32::from(sample) / 32_768.0)).unwrap();
+    }
+    writer.finalize().unwrap();
+    let (outcome, path) = record(&wav, Pace::Fast, folder.path(), Some(16_000), &[]).await;
+    let recording = outcome.recording.unwrap();
+    assert_eq!(outcome.ending.reason, Reason::MaxSilence);
+    assert_eq!(samples(&path).len() as u64, recording.file.frames);
+    assert!(samples(&path).iter().any(|&x| x.unsigned_abs() > 1_000));
+}
+
+#[tokio::test]
 async fn a_chain_of_recordings_joins_without_a_gap_in_real_time() {
     let folder = tempfile::tempdir().unwrap();
     let wav = folder.path().join("talk.wav");
