@@ -24,7 +24,7 @@ fn keys_at_8_khz_are_reported_and_refused_as_counted() {
 
 #[test]
 fn keys_at_48_khz_are_reported_and_refused_as_counted() {
-    let wrong = ["rooms, rt60 0.2, 0.4 s: [Extra('6', 2.2), Extra('#', 4.4)]"];
+    let wrong = ["rooms, rt60 0.2, 0.4 s: [Extra('6', 2.2)]"];
     assert_eq!(keys(48_000, 2), ([1_680, 1_680, 137, 0], wrong.map(str::to_owned).to_vec()));
 }
 
