@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-rt soak bench bench-detect bench-data lint doc reference fixtures
+.PHONY: help build deb test-deb demo test test-all clients test-rt soak bench bench-detect bench-data lint doc reference fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -15,6 +15,14 @@ help: ## this list
 build: ## the program, optimised
 	@$(NEED) $(BUILD_NEEDS)
 	cargo build --release
+
+deb: ## a Debian package, in target/debian
+	@$(NEED) $(BUILD_NEEDS) dpkg-shlibdeps:dpkg-dev
+	cargo build --release
+	@scripts/deb.sh
+
+test-deb: deb ## installs, upgrades and removes the package in a virtual machine while it records
+	@scripts/test-deb.sh
 
 demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
 	@DEVICE='$(DEVICE)' scripts/demo.sh
