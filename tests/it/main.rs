@@ -20,6 +20,8 @@ mod fixtures;
 mod gaps;
 mod layering;
 mod live;
+#[cfg(feature = "device")]
+mod losses;
 mod muted;
 mod prompts;
 mod refusals;
@@ -32,3 +34,5 @@ mod sound;
 mod tls;
 mod tokens;
 mod tones;
+#[cfg(feature = "device")]
+mod vm;
