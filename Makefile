@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-vm test-rt soak bench bench-detect bench-data lint doc fixtures
+.PHONY: help build demo test test-all clients test-vm test-rt soak bench bench-detect bench-data lint doc reference fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -20,7 +20,7 @@ demo: ## records a spoken sentence from a virtual microphone and checks it; DEVI
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
 test: ## the tests, with a virtual sound card
-	@$(NEED) $(BUILD_NEEDS) curl
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
@@ -76,3 +76,7 @@ doc: ## the library's documentation
 fixtures: ## makes audio-fixtures/*.wav anew
 	@$(NEED) espeak-ng sox python3
 	scripts/fixtures.sh
+
+reference: ## writes what the program says of its keys and commands into reference/
+	@$(NEED) $(BUILD_NEEDS)
+	WRITE_REFERENCE=1 cargo test --test it -- docs::every_key docs::every_command

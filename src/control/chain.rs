@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::broadcast;
 
@@ -63,7 +64,7 @@ pub struct Setup {
 }
 
 /// What becomes of recordings whose device is lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceLoss {
     /// They end.

@@ -7,6 +7,7 @@ mod barge_in;
 mod callbacks;
 mod chunking;
 mod clients;
+mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
 mod daemon;
