@@ -21,6 +21,8 @@ mod fixtures;
 mod gaps;
 mod layering;
 mod live;
+#[cfg(feature = "device")]
+mod losses;
 mod muted;
 mod prompts;
 mod refusals;
@@ -33,3 +35,5 @@ mod sound;
 mod tls;
 mod tokens;
 mod tones;
+#[cfg(feature = "device")]
+mod vm;
