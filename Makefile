@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-rt soak bench bench-detect bench-data lint doc fixtures
+.PHONY: help build demo test test-all clients test-rt crash fuzz soak bench bench-detect bench-data lint doc fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -19,8 +19,8 @@ build: ## the program, optimised
 demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
-test: ## the tests, with a virtual sound card
-	@$(NEED) $(BUILD_NEEDS) curl
+test: ## the tests, with a virtual sound card and, as root, broken disks
+	@$(NEED) $(BUILD_NEEDS) curl btrfs:btrfs-progs
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
@@ -36,6 +36,14 @@ clients: ## Microsoft's own clients and others' tools against the daemon, from P
 soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)
 	MINUTES=$(or $(MINUTES),480) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak
+
+fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
+	@$(NEED) cc:build-essential g++:g++
+	scripts/fuzz.sh $(or $(MINUTES),10)
+
+crash: ## kills the daemon 200 times at random moments and checks what is left; TIMES=n, SEED=n
+	@$(NEED) $(BUILD_NEEDS)
+	cargo test --test it -- --ignored --nocapture crash::
 
 test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeSanitizer sees it
 	@$(NEED) $(BUILD_NEEDS)

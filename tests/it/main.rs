@@ -9,10 +9,12 @@ mod chunking;
 mod clients;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
+mod crash;
 mod daemon;
 mod detectors;
 #[cfg(feature = "device")]
 mod device;
+mod disks;
 mod docs;
 mod echo;
 mod endings;
@@ -23,7 +25,9 @@ mod live;
 mod muted;
 mod prompts;
 mod refusals;
+mod repair;
 mod restart;
+mod retention;
 mod schema;
 #[path = "../../benches/score/mod.rs"]
 mod score;
