@@ -27,8 +27,8 @@ test-deb: deb ## installs, upgrades and removes the package in a virtual machine
 demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
-test: ## the tests, with a virtual sound card
-	@$(NEED) $(BUILD_NEEDS) curl jq sox python3
+test: ## the tests, with a virtual sound card and, as root, broken disks
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
@@ -48,6 +48,14 @@ test-vm: ## the kernel's sound cards, unplugged and busy, and our unit under sys
 soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)
 	MINUTES=$(or $(MINUTES),480) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak
+
+fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
+	@$(NEED) cc:build-essential g++:g++
+	scripts/fuzz.sh $(or $(MINUTES),10)
+
+crash: ## kills the daemon 200 times at random moments and checks what is left; TIMES=n, SEED=n
+	@$(NEED) $(BUILD_NEEDS)
+	cargo test --test it -- --ignored --nocapture crash::
 
 test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeSanitizer sees it
 	@$(NEED) $(BUILD_NEEDS)

@@ -10,10 +10,12 @@ mod clients;
 mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
+mod crash;
 mod daemon;
 mod detectors;
 #[cfg(feature = "device")]
 mod device;
+mod disks;
 mod docs;
 mod echo;
 mod endings;
@@ -26,7 +28,9 @@ mod losses;
 mod muted;
 mod prompts;
 mod refusals;
+mod repair;
 mod restart;
+mod retention;
 mod schema;
 #[path = "../../benches/score/mod.rs"]
 mod score;
