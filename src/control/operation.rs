@@ -155,7 +155,7 @@ pub struct ResultInfo {
 }
 
 /// The audio that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// Frames in it.
     pub frames: u64,
@@ -175,6 +175,20 @@ pub struct Recording {
     pub gaps: Vec<Gap>,
     /// Whether a crash ended it.
     pub recovered: bool,
+    /// What its samples are like, where that was measured.
+    #[serde(default)]
+    pub signal: Option<SignalEvidence>,
+}
+
+/// What the samples of a recording are like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in `store::signal::Signal`")]
+pub struct SignalEvidence {
+    pub rms_dbfs: f32,
+    pub peak_dbfs: f32,
+    pub clipped_samples: u64,
+    pub invalid_samples: u64,
+    pub dc_offset: f32,
 }
 
 /// Audio that is missing; zeros stand for it.
@@ -426,6 +440,7 @@ impl Operation {
             started_at: self.started.unwrap_or(self.created),
             lost_frames: 0,
             gaps: Vec::new(),
+            signal: None,
         });
         self.recording = left.as_ref().map(recording_of);
         if let Some(recording) = &mut self.recording {
@@ -536,5 +551,12 @@ fn recording_of(recorded: &Recorded) -> Recording {
         lost_frames: recorded.lost_frames,
         gaps: recorded.gaps.iter().map(gap).collect(),
         recovered: false,
+        signal: recorded.signal.map(|signal| SignalEvidence {
+            rms_dbfs: signal.rms_dbfs,
+            peak_dbfs: signal.peak_dbfs,
+            clipped_samples: signal.clipped_samples,
+            invalid_samples: signal.invalid_samples,
+            dc_offset: signal.dc_offset,
+        }),
     }
 }
