@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-rt soak bench bench-detect bench-data lint doc fixtures
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' Makefile)
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -16,11 +16,19 @@ build: ## the program, optimised
 	@$(NEED) $(BUILD_NEEDS)
 	cargo build --release
 
+deb: ## a Debian package, in target/debian
+	@$(NEED) $(BUILD_NEEDS) dpkg-shlibdeps:dpkg-dev
+	cargo build --release
+	@scripts/deb.sh
+
+test-deb: deb ## installs, upgrades and removes the package in a virtual machine while it records
+	@scripts/test-deb.sh
+
 demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
 test: ## the tests, with a virtual sound card
-	@$(NEED) $(BUILD_NEEDS) curl
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
@@ -32,6 +40,10 @@ clients: ## Microsoft's own clients and others' tools against the daemon, from P
 	@$(NEED) $(BUILD_NEEDS) python3:python3-venv npm:nodejs npm
 	@tests/clients/install.sh
 	cargo test --test it -- --ignored clients::
+
+test-vm: ## the kernel's sound cards, unplugged and busy, and our unit under systemd, in an emulated machine; TEST=name
+	@$(NEED) $(BUILD_NEEDS)
+	@scripts/test-vm.sh $(TEST)
 
 soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)
@@ -72,3 +84,7 @@ doc: ## the library's documentation
 fixtures: ## makes audio-fixtures/*.wav anew
 	@$(NEED) espeak-ng sox python3
 	scripts/fixtures.sh
+
+reference: ## writes what the program says of its keys and commands into reference/
+	@$(NEED) $(BUILD_NEEDS)
+	WRITE_REFERENCE=1 cargo test --test it -- docs::every_key docs::every_command

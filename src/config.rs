@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -19,6 +20,7 @@ use crate::api::jwt::{ALGORITHMS, Terms};
 use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
+use crate::control::chain::DeviceLoss;
 use crate::control::hosts::Hosts;
 use crate::pipeline::Channels;
 use crate::units::Rate;
@@ -29,7 +31,7 @@ pub use detection::Detection;
 const OVERRIDE: &str = "TONEARM__";
 
 /// All of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// HTTP.
@@ -40,6 +42,7 @@ pub struct Config {
     pub record: Record,
     /// The microphones in their order; the first is the default.
     #[serde(deserialize_with = "in_order")]
+    #[schemars(with = "BTreeMap<String, Line>")]
     pub lines: Vec<(String, Line)>,
     /// Who may use the daemon; with none, a token is made at the first start.
     pub applications: Vec<Application>,
@@ -54,7 +57,7 @@ pub struct Config {
 }
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Address and port; `127.0.0.1:8723`. Port 0 takes any that is free.
@@ -74,7 +77,7 @@ pub struct Server {
 }
 
 /// `[storage]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
     /// The folder of all data; `$XDG_DATA_HOME/tonearm` or `~/.local/share/tonearm`.
@@ -88,7 +91,7 @@ pub struct Storage {
 }
 
 /// `[record]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Record {
     /// What a request that does not say it waits for the first speech, in s; 5.
@@ -106,7 +109,7 @@ pub struct Record {
 }
 
 /// `[lines.NAME]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// `device:NAME`, `wav:PATH[?pace=real|fast][&loop=true]` or `silence:`.
@@ -126,6 +129,9 @@ pub struct Line {
     /// With no frames for so long the device is dead, 1 to 3,600 s; 2.
     #[serde(default = "two")]
     pub media_timeout_seconds: u32,
+    /// What its recordings do when the device is lost: `end`, or `wait`, which is to go on with a gap; `end`.
+    #[serde(default)]
+    pub device_loss: DeviceLoss,
 }
 
 fn none() -> String {
@@ -137,7 +143,7 @@ fn two() -> u32 {
 }
 
 /// When a device is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Open {
     /// Always.
@@ -148,7 +154,7 @@ pub enum Open {
 }
 
 /// `[[applications]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Application {
     /// Its name.
@@ -185,7 +191,7 @@ fn all_lines() -> Vec<String> {
 }
 
 /// `[jwt]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
     /// What `iss` must be.
@@ -247,7 +253,7 @@ impl Jwt {
 }
 
 /// `[notifications]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Notifications {
     /// Hosts beyond loopback, as `host` or `host:port`; none.
@@ -257,7 +263,7 @@ pub struct Notifications {
 }
 
 /// `[prompts]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prompts {
     /// The folder that `file:` URIs resolve in; without one no file is a prompt.
@@ -275,6 +281,7 @@ impl Default for Config {
             rate: None,
             playback: none(),
             media_timeout_seconds: two(),
+            device_loss: DeviceLoss::End,
         };
         Config {
             server: Server::default(),
@@ -408,6 +415,15 @@ impl Config {
                 let why = format!("lines {other:?} and {name:?} would be one call: dashes do not count");
                 return Err(Wrong::at(&format!("lines.{name}"), why));
             }
+            let same = |other: &&(String, Line)| other.1.source == line.source;
+            if let Some((other, its)) = self.lines[..index].iter().find(same)
+                && (its.device_loss, its.media_timeout_seconds) != (line.device_loss, line.media_timeout_seconds)
+            {
+                let why = format!(
+                    "lines {other:?} and {name:?} share a source, so they need the same device_loss and media_timeout_seconds"
+                );
+                return Err(Wrong::at(&format!("lines.{name}"), why));
+            }
         }
         self.applications.iter().enumerate().try_for_each(|(index, app)| self.check_application(index, app, &hosts))
     }
@@ -432,6 +448,19 @@ impl Config {
             Some(Err(why)) => wrong(".callback_uri", format!("has no valid callback_uri: {why}")),
             _ => Ok(()),
         }
+    }
+
+    /// The keys that a running daemon cannot take from here, where they are not what they were.
+    pub fn fixed_but_different(&self, before: &Config) -> Vec<&'static str> {
+        let (now, then) = (&self.server, &before.server);
+        let different = [
+            ("server.listen", now.listen != then.listen),
+            ("server.public_url", now.public_url != then.public_url),
+            ("server.tls_cert", now.tls_cert != then.tls_cert),
+            ("server.tls_key", now.tls_key != then.tls_key),
+            ("storage.directory", self.storage.directory != before.storage.directory),
+        ];
+        different.into_iter().filter_map(|(key, is_different)| is_different.then_some(key)).collect()
     }
 
     /// How samples are stored.

@@ -80,6 +80,7 @@ fn recording(recording: &Recording) -> RecordingBody<'_> {
         lost_frames: recording.lost_frames,
         gaps: recording.gaps.iter().map(|gap| GapBody { at: gap.at, frames: gap.frames, cause: &gap.cause }).collect(),
         recovered: recording.recovered,
+        clock_drift_ppm: recording.clock_drift_ppm.map(tenths),
         signal: recording.signal.as_ref().map(|signal| SignalBody {
             rms_dbfs: rounded(signal.rms_dbfs),
             peak_dbfs: rounded(signal.peak_dbfs),
@@ -89,6 +90,11 @@ fn recording(recording: &Recording) -> RecordingBody<'_> {
             dc_offset: (f64::from(signal.dc_offset) * 1e6).round() / 1e6,
         }),
     }
+}
+
+/// To one place behind the point.
+pub(super) fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn evidence<'a>(evidence: &'a Evidence, reason: Option<&'static str>) -> EvidenceBody<'a> {

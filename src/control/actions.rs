@@ -45,7 +45,7 @@ impl Control {
             queue.call.muted = on;
             let (muted, waiting) = (queue.call.clone(), queue.waiting().collect::<Vec<Uuid>>());
             for entry in waiting.iter().filter_map(|id| state.operations.get(id)) {
-                let line = self.lines().iter().find(|line| line.name() == entry.operation.line);
+                let line = self.line(&entry.operation.line);
                 if let (Stage::Recording(key), Some(line)) = (entry.stage, line) {
                     line.mute(key, on);
                 }
@@ -68,6 +68,10 @@ impl Control {
     ) -> Result<Operation, Error> {
         let call = self.established(app, call_id)?;
         let line = self.line_of(&call)?;
+        if line.is_flat() {
+            let words = "the line's source is a file with pace=fast, of which nothing is heard between recordings; it needs pace=real";
+            return Err(Error::new(error::Kind::Conflict, words));
+        }
         let keys = tokio::task::spawn_blocking(move || line.keys()).await;
         let keys = keys.map_err(|_| Error::new(error::Kind::Internal, "opening the line was given up"))?;
         let keys = keys.map_err(|why| Error::new(error::Kind::Unavailable, why.to_string()))?;
@@ -116,7 +120,7 @@ impl Control {
             order_key: call.key().order(),
             app: call.app.clone(),
             callback_uri: call.callback_uri.clone()?,
-            body: self.settings.wire.tone(call, sequence, pressed),
+            body: self.settings().wire.tone(call, sequence, pressed),
             since_ms: clock::wall().as_millisecond(),
         })
     }

@@ -175,6 +175,9 @@ pub struct Recording {
     pub gaps: Vec<Gap>,
     /// Whether a crash ended it.
     pub recovered: bool,
+    /// How much faster the device's clock ran than the host's, in parts per million, where that is known.
+    #[serde(default)]
+    pub clock_drift_ppm: Option<f64>,
     /// What its samples are like, where that was measured.
     #[serde(default)]
     pub signal: Option<SignalEvidence>,
@@ -551,6 +554,7 @@ fn recording_of(recorded: &Recorded) -> Recording {
         lost_frames: recorded.lost_frames,
         gaps: recorded.gaps.iter().map(gap).collect(),
         recovered: false,
+        clock_drift_ppm: None,
         signal: recorded.signal.map(|signal| SignalEvidence {
             rms_dbfs: signal.rms_dbfs,
             peak_dbfs: signal.peak_dbfs,

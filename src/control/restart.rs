@@ -3,7 +3,7 @@
 //! Belongs here: matching unfinished operations with the files that were found. Does not: repairing files (`store`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -61,6 +61,7 @@ impl Control {
             .map(|queue| queue.call.clone())
             .collect();
         let (ended, _) = watch::channel(0);
+        let settings = RwLock::new(Arc::new(settings));
         let control = Arc::new(Control { settings, state: Mutex::new(state), ended, outbox: Notify::new() });
         let mut left = HashMap::new();
         for found in found {
@@ -85,13 +86,13 @@ impl Control {
             tokio::spawn(control.clone().terminate(call));
         }
         tokio::spawn(send(control.clone()));
-        tokio::spawn(forget(control.settings.journal.clone()));
+        tokio::spawn(forget(control.journal()));
         Ok(control)
     }
 
     /// Ends an operation that a crash interrupted.
     async fn recovered(&self, mut operation: Operation, file: Option<Finished>) -> Result<(), Error> {
-        let path = file_of(&self.settings.recordings, operation.id);
+        let path = file_of(&self.settings().recordings, operation.id);
         let file = match file {
             Some(file) => Some(file),
             // The crash came between the last rename and the journal.
@@ -101,7 +102,7 @@ impl Control {
         let key = CallKey::new(&operation.app, &operation.call);
         let callback = self.state().calls.get(&key).and_then(|queue| queue.call.callback_uri.clone());
         let notification = callback.map(|uri| self.notification(&operation, Change::Deleted, uri));
-        let (journal, row) = (self.settings.journal.clone(), row(&operation, &key));
+        let (journal, row) = (self.settings().journal.clone(), row(&operation, &key));
         blocking(move || journal.put_operation_with_outbox(&row, notification.as_slice())).await?;
         tracing::warn!(operation = %operation.id, kept = operation.available, "an interrupted operation was recovered");
         if let Some(entry) = self.state().operations.get_mut(&operation.id) {

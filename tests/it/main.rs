@@ -7,6 +7,7 @@ mod barge_in;
 mod callbacks;
 mod chunking;
 mod clients;
+mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
 mod daemon;
@@ -20,6 +21,8 @@ mod fixtures;
 mod gaps;
 mod layering;
 mod live;
+#[cfg(feature = "device")]
+mod losses;
 mod muted;
 mod prompts;
 mod refusals;
@@ -32,3 +35,5 @@ mod sound;
 mod tls;
 mod tokens;
 mod tones;
+#[cfg(feature = "device")]
+mod vm;
