@@ -72,7 +72,7 @@ bench-data: ## fetches voices and music from Debian packages for bench-detect, 2
 	@scripts/bench-data.sh
 
 bench-detect: ## scores the detectors beside others; ARGS="7 8" for other audio, ARGS=silence for a part
-	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng python3:python3-venv
+	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng valgrind python3:python3-venv
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
 	@target/venv/bin/python -c 'import webrtcvad' 2>/dev/null || target/venv/bin/pip install -q webrtcvad-wheels==2.0.14.post1
 	cargo bench --no-default-features --bench detector -- $(ARGS)

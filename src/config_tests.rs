@@ -74,3 +74,28 @@ fn a_variable_overrides_a_key() {
     let wrong = BTreeMap::from([("NONSENSE".to_owned(), "1".to_owned())]);
     assert!(Config::parse("x", "", &wrong).is_err());
 }
+
+#[test]
+fn each_threshold_of_the_detectors_is_checked_at_load_and_named_with_its_line() {
+    for (key, valid) in [
+        ("silence_threshold_dbfs = -91.0", "-90 to 0"),
+        ("minimum_tone_dbfs = 0.5", "-60 to 0"),
+        ("minimum_tone_ms = 22.9", "23 to 40"),
+        ("digits = \"12E\"", "0123456789*#ABCD"),
+    ] {
+        let why = refused(&format!("[detection]\n{key}\n"));
+        let name = key.split(' ').next().unwrap();
+        assert!(why.contains("tonearm.toml, line 2") && why.contains(name) && why.contains(valid), "{why}");
+    }
+}
+
+#[test]
+fn a_rate_outside_8_to_192_khz_is_refused_at_load() {
+    for hz in [7_999, 192_001] {
+        let why = refused(&format!("[lines.a]\nsource = \"silence:\"\nrate = {hz}\n"));
+        assert!(why.contains("line 3") && why.contains("8000 to 192000"), "{why}");
+    }
+    for hz in [8_000, 192_000] {
+        assert!(parse(&format!("[lines.a]\nsource = \"silence:\"\nrate = {hz}\n")).is_ok());
+    }
+}

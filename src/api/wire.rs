@@ -99,6 +99,23 @@ pub struct RecordingBody<'a> {
     /// How much faster the device's clock ran than the host's, in parts per million: nothing is stretched to make up for
     /// it. Null before ten seconds without a loss.
     pub clock_drift_ppm: Option<f64>,
+    /// What its samples are like; null if a crash ended it.
+    pub signal: Option<SignalBody>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "signal")]
+pub struct SignalBody {
+    /// -160: nothing but digital zeros.
+    pub rms_dbfs: f64,
+    pub peak_dbfs: f64,
+    /// Samples at full scale.
+    pub clipped_samples: u64,
+    /// Samples that were no audio (NaN, infinite, beyond +24 dBFS): zeros stand for them.
+    pub invalid_samples: u64,
+    /// The mean, 1 being full scale.
+    pub dc_offset: f64,
 }
 
 #[derive(Serialize, JsonSchema)]

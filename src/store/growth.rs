@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::opinion::SecondOpinion;
+use super::signal::Signal;
 use super::writer::Ticket;
 use crate::dsp::tone::Tone;
 use crate::pipeline::{self, RecordingKey};
@@ -179,7 +180,7 @@ impl Gap {
 }
 
 /// The audio that a recording left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// Its file.
     pub file: Finished,
@@ -189,6 +190,8 @@ pub struct Recorded {
     pub lost_frames: u64,
     /// What is missing, in order.
     pub gaps: Vec<Gap>,
+    /// What its samples are like; `None` if a crash left it.
+    pub signal: Option<Signal>,
 }
 
 /// Frames that are missing for any other reason than that the call was muted.
