@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-vm test-rt soak bench bench-detect bench-data lint doc reference fixtures
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' Makefile)
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -16,11 +16,19 @@ build: ## the program, optimised
 	@$(NEED) $(BUILD_NEEDS)
 	cargo build --release
 
+deb: ## a Debian package, in target/debian
+	@$(NEED) $(BUILD_NEEDS) dpkg-shlibdeps:dpkg-dev
+	cargo build --release
+	@scripts/deb.sh
+
+test-deb: deb ## installs, upgrades and removes the package in a virtual machine while it records
+	@scripts/test-deb.sh
+
 demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
-test: ## the tests, with a virtual sound card
-	@$(NEED) $(BUILD_NEEDS) curl jq sox python3
+test: ## the tests, with a virtual sound card and, as root, broken disks
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
@@ -42,6 +50,14 @@ soak: ## eight lines for eight hours while things go wrong, every frame accounte
 	@$(NEED) $(BUILD_NEEDS)
 	@scripts/virtual-card.sh install
 	MINUTES=$(or $(MINUTES),480) RUST_LOG=error TONEARM_TEST_CARD=required cargo test --test it -- --ignored --nocapture soak_faults::every
+
+fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
+	@$(NEED) cc:build-essential g++:g++
+	scripts/fuzz.sh $(or $(MINUTES),10)
+
+crash: ## kills the daemon 200 times at random moments and checks what is left; TIMES=n, SEED=n
+	@$(NEED) $(BUILD_NEEDS)
+	cargo test --test it -- --ignored --nocapture crash::
 
 test-rt: ## the real-time rules: nothing allocated, no system call, as RealtimeSanitizer sees it
 	@$(NEED) $(BUILD_NEEDS)

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use daemon::{Daemon, configure};
 use reqwest::Method;
 use sound::Sound;
+use tonearm::wav::header;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -132,8 +133,7 @@ async fn first_byte(daemon: &Daemon, tones: &str) -> Outcome<f64> {
         }
         while let Some(piece) = stream.chunk().await? {
             bytes += piece.len();
-            // Our header is shorter than this, and a period of audio longer.
-            if bytes > 900 {
+            if bytes > header::MOST_BYTES {
                 waited = Some(started.elapsed().as_secs_f64() * 1_000.0);
                 break;
             }

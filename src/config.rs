@@ -3,26 +3,26 @@
 //! Belongs here: reading TOML and the environment, and saying what is wrong with them. Does not: acting on it (`cli`).
 
 mod detection;
+mod jwt;
 mod line;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::api::MEDIA_ROLE;
-use crate::api::jwt::{ALGORITHMS, Terms};
 use crate::api::record::Limits;
 use crate::control::call::plain;
 use crate::control::hosts::Hosts;
+use crate::control::retention::Policy;
 use crate::wav::SampleFormat;
 pub use detection::Detection;
+pub use jwt::Jwt;
 pub use line::{Line, Open};
 
 /// What begins the name of a variable that overrides a key: `TONEARM__SERVER__LISTEN`.
@@ -82,6 +82,11 @@ pub struct Storage {
     pub directory: Option<PathBuf>,
     /// With less space than this no recording is taken on, in bytes; 64 MiB.
     pub reserve_bytes: u64,
+    /// Operations and their recordings go so many days after they ended, 1 to 36,500; none: they stay. What left no audio
+    /// goes after 30 days then.
+    pub retention_days: Option<u32>,
+    /// While recordings take more than this many bytes, the one that ended first goes; none: however much they take.
+    pub retention_bytes: Option<u64>,
     /// So much audio waits in memory for a slow disk, 1 to 600 s; 10.
     pub buffer_seconds: u32,
     /// A growing recording is synced so often, 0 (only at its end) to 60,000 ms; 1,000.
@@ -143,68 +148,6 @@ fn all_lines() -> Vec<String> {
     vec!["*".to_owned()]
 }
 
-/// `[jwt]`
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Jwt {
-    /// What `iss` must be.
-    pub issuer: String,
-    /// What `aud` must be.
-    pub audience: String,
-    /// Where the provider's keys are: https, or http on loopback.
-    pub jwks_uri: String,
-    /// The algorithms that are taken, of `RS256`, `PS256` and `ES256`; `["RS256"]`.
-    #[serde(default = "rs256")]
-    pub algorithms: Vec<String>,
-    /// The claim that holds the id of an application; `azp`.
-    #[serde(default = "azp")]
-    pub application_claim: String,
-    /// The keys are fetched at most so often, even for tokens under unknown keys, 1 to 3,600 s; 60.
-    #[serde(default = "minute")]
-    pub refetch_seconds: u32,
-}
-
-fn rs256() -> Vec<String> {
-    vec!["RS256".to_owned()]
-}
-
-fn azp() -> String {
-    "azp".to_owned()
-}
-
-fn minute() -> u32 {
-    60
-}
-
-impl Jwt {
-    fn check(&self) -> Result<(), Wrong> {
-        // As for callbacks: https, or loopback.
-        let host =
-            Url::parse(&self.jwks_uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        let hosts = Hosts::parse(&[host]).unwrap_or_default();
-        let at_uri = |why: String| Wrong::at("jwt.jwks_uri", format!("jwt.jwks_uri is not valid: {why}"));
-        hosts.check_callback(&self.jwks_uri).map_err(at_uri)?;
-        let known = |name: &String| ALGORITHMS.contains(&name.as_str());
-        if self.algorithms.is_empty() || !self.algorithms.iter().all(known) {
-            let why = format!("jwt.algorithms is {:?}; valid are {}", self.algorithms, ALGORITHMS.join(", "));
-            return Err(Wrong::at("jwt.algorithms", why));
-        }
-        within("jwt.refetch_seconds", self.refetch_seconds, 1, 3_600)
-    }
-
-    /// What its tokens must say.
-    pub fn terms(&self) -> Terms {
-        Terms {
-            issuer: self.issuer.clone(),
-            audience: self.audience.clone(),
-            jwks_uri: self.jwks_uri.clone(),
-            algorithms: self.algorithms.clone(),
-            application_claim: self.application_claim.clone(),
-            interval: Duration::from_secs(self.refetch_seconds.into()),
-        }
-    }
-}
-
 /// `[notifications]`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -258,7 +201,14 @@ impl Default for Server {
 
 impl Default for Storage {
     fn default() -> Storage {
-        Storage { directory: None, reserve_bytes: 64 << 20, buffer_seconds: 10, sync_interval_ms: 1_000 }
+        Storage {
+            directory: None,
+            reserve_bytes: 64 << 20,
+            retention_days: None,
+            retention_bytes: None,
+            buffer_seconds: 10,
+            sync_interval_ms: 1_000,
+        }
     }
 }
 
@@ -333,6 +283,9 @@ impl Config {
     fn check(&self) -> Result<(), Wrong> {
         within("server.shutdown_seconds", self.server.shutdown_seconds, 1, 3_600)?;
         within("storage.buffer_seconds", self.storage.buffer_seconds, 1, 600)?;
+        if let Some(days) = self.storage.retention_days {
+            within("storage.retention_days", days, 1, 36_500)?;
+        }
         within("storage.sync_interval_ms", self.storage.sync_interval_ms, 0, 60_000)?;
         within("record.ceiling_seconds", self.record.ceiling_seconds, 1, 86_400)?;
         let ceiling = self.record.ceiling_seconds;
@@ -413,6 +366,11 @@ impl Config {
         let name = &self.record.sample_format;
         SampleFormat::from_name(name)
             .ok_or_else(|| format!("record.sample_format is {name:?}; valid are s16, s24 and f32"))
+    }
+
+    /// How long recordings are kept.
+    pub fn retention(&self) -> Policy {
+        Policy { days: self.storage.retention_days, bytes: self.storage.retention_bytes }
     }
 
     /// What a record request may ask for.

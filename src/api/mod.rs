@@ -16,6 +16,7 @@ mod notifications;
 mod openapi;
 pub mod operations;
 mod path;
+pub mod range;
 pub mod record;
 mod wire;
 

@@ -5,7 +5,9 @@
 mod detect;
 #[cfg(feature = "device")]
 mod devices;
+mod prune;
 mod record;
+mod repair;
 mod replay;
 mod request;
 mod serve;
@@ -48,6 +50,10 @@ enum Command {
     Replay(replay::Replay),
     /// Find every DTMF tone (and, if asked, speech) in WAV files
     Detect(detect::Detect),
+    /// Finish or put aside what a crash left in a folder of recordings; the daemon does it at its start
+    Repair(repair::Repair),
+    /// Remove what retention keeps no longer, or list it; the daemon does it by itself
+    Prune(prune::Prune),
     /// List what can be recorded from and played to
     #[cfg(feature = "device")]
     Devices(devices::Devices),
@@ -60,6 +66,8 @@ pub fn run() -> ExitCode {
         Command::Record(record) => record.run(),
         Command::Replay(replay) => replay.run(),
         Command::Detect(detect) => detect.run(),
+        Command::Repair(repair) => repair.run(),
+        Command::Prune(prune) => prune.run(),
         #[cfg(feature = "device")]
         Command::Devices(devices) => devices.run(),
     };

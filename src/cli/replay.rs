@@ -134,6 +134,7 @@ fn replay(file: &Path, out: &Path, request: &RecordRequest, bytes: &[u8]) -> Res
     let ticket = Box::new(Ticket {
         path: out.to_owned(),
         spec: Spec { rate, channels: desk.channels as u16, format: SampleFormat::S16 },
+        channels: Channels::ALL,
         device_rate: rate,
         metadata: Metadata {
             description: request.client_context.clone().unwrap_or_default(),

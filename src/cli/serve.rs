@@ -160,6 +160,7 @@ impl Standing {
             recordings: self.recordings.clone(),
             max_recordings: config.record.max_recordings,
             reserve_bytes: config.storage.reserve_bytes,
+            retention: config.retention(),
             callback_hosts: Hosts::parse(&config.notifications.allow_hosts)?,
             prompts: Prompts::new(config.prompts.directory.clone(), Hosts::parse(&config.prompts.allow_hosts)?).into(),
             retry_for: Duration::from_secs(config.notifications.retry_for_seconds.into()),
@@ -224,7 +225,7 @@ impl Signals {
     }
 }
 
-fn data_folder(config: &Config) -> Result<PathBuf, String> {
+pub(super) fn data_folder(config: &Config) -> Result<PathBuf, String> {
     let user = || {
         let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
         std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or(home).map(|data| data.join("tonearm"))

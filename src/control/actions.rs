@@ -79,7 +79,7 @@ impl Control {
         if let Some(queue) = self.state().calls.get_mut(&call.key())
             && queue.tones.as_ref().is_none_or(|task| task.is_finished())
         {
-            let told = self.clone().tell_keys(call.key(), operation.clone(), keys);
+            let told = self.clone().tell_keys(call.key(), keys);
             queue.tones = Some(tokio::spawn(told).abort_handle());
         }
         Ok(operation)
@@ -93,7 +93,7 @@ impl Control {
         }
     }
 
-    async fn tell_keys(self: Arc<Self>, key: CallKey, subscription: Operation, mut keys: Keys) {
+    async fn tell_keys(self: Arc<Self>, key: CallKey, mut keys: Keys) {
         let mut sequence = 0;
         while let Some(pressed) = keys.next().await {
             let call = self.state().calls.get(&key).map(|queue| queue.call.clone());
@@ -103,10 +103,8 @@ impl Control {
             }
             sequence += 1;
             let notification = self.pressed(&call, sequence, pressed);
-            // Written down with the subscription, which has not changed: what was pressed is no part of any other row.
-            let (journal, row) = (self.journal().clone(), row(&subscription, &key));
-            if let Err(error) = blocking(move || journal.put_operation_with_outbox(&row, notification.as_slice())).await
-            {
+            let journal = self.journal().clone();
+            if let Err(error) = blocking(move || journal.put_outbox(notification.as_slice())).await {
                 tracing::error!(call = %call.id, %error, "a key could not be written down for its notification");
             }
             self.outbox.notify_one();
@@ -140,7 +138,7 @@ impl Control {
         operation.seq = self.next_seq();
         let (journal, row) = (self.journal().clone(), row(&operation, &call.key()));
         blocking(move || journal.put_operation(&row)).await?;
-        self.state().operations.insert(operation.id, Entry::ended(operation.clone()));
+        self.state().operations.insert(Entry::ended(operation.clone()));
         Ok(operation)
     }
 }

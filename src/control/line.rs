@@ -26,9 +26,6 @@ use crate::store::writer::{Anchor, Ticket};
 use crate::units::Rate;
 use crate::wav::{Metadata, SampleFormat, Spec};
 
-/// hound counts a file's bytes in 32 bits; this leaves room for any header.
-const CEILING_BYTES: u64 = (1 << 32) - (1 << 16);
-
 /// When a recording begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
@@ -246,6 +243,7 @@ impl Line {
         let ticket = Box::new(Ticket {
             path: self.settings.folder.join(format!("{}.wav", ask.id)),
             spec,
+            channels: self.settings.channels,
             device_rate: desk.rate,
             metadata: Metadata {
                 description: ask.client_context.clone().unwrap_or_default(),
@@ -254,7 +252,8 @@ impl Line {
             },
             anchor: Anchor { frame: desk.captured.next_frame(), at: clock::wall() },
             sync_every_frames: (self.settings.sync_interval.as_secs_f64() * f64::from(spec.rate.hz())) as u64,
-            ceiling_bytes: CEILING_BYTES,
+            // Past 4 GiB it is an RF64: only the disk ends it.
+            ceiling_bytes: u64::MAX,
             growth,
         });
         let rules =

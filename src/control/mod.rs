@@ -8,6 +8,7 @@ pub mod call;
 pub mod chain;
 pub mod hosts;
 mod keys;
+mod known;
 pub mod line;
 mod microphone;
 pub mod notify;
@@ -15,12 +16,13 @@ pub mod operation;
 mod play;
 pub mod prompts;
 mod reload;
-mod restart;
+pub mod restart;
+pub mod retention;
 mod run;
 mod supervisor;
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -31,16 +33,19 @@ use uuid::Uuid;
 use crate::clock;
 use crate::error::{Error, Kind};
 use crate::store;
+use crate::store::crash::reached;
 use crate::store::growth::Watcher;
 use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, JournalError, Notification};
 use crate::wav::Spec;
 use call::{Call, CallKey, CallRequest, CallState, plain};
 use hosts::Hosts;
+use known::Operations;
 use line::Line;
 use notify::{Change, Wire};
 use operation::{Canceler, Operation};
 use prompts::Prompts;
-use run::{Entry, Queue};
+use retention::{Candidate, Policy};
+use run::Queue;
 
 /// Idempotency keys are kept so long.
 const IDEMPOTENCY: Duration = Duration::from_secs(24 * 3_600);
@@ -85,6 +90,8 @@ pub struct Settings {
     pub max_recordings: usize,
     /// So much space must stay free.
     pub reserve_bytes: u64,
+    /// How long recordings are kept.
+    pub retention: Policy,
     /// Where notifications may go.
     pub callback_hosts: Hosts,
     /// Where prompts come from.
@@ -108,7 +115,7 @@ pub struct Control {
 #[derive(Default)]
 struct State {
     calls: BTreeMap<CallKey, Queue>,
-    operations: HashMap<Uuid, Entry>,
+    operations: Operations,
     last_seq: i64,
     stopping: bool,
 }
@@ -123,6 +130,8 @@ pub enum Audio {
         growth: Watcher,
         /// Its samples; `None` where only its header knows.
         spec: Option<Spec>,
+        /// To be held as long as it is read: retention leaves it alone.
+        reading: Arc<()>,
     },
     /// It is final.
     Final {
@@ -130,11 +139,15 @@ pub enum Audio {
         path: PathBuf,
         /// What identifies its content.
         sha256: String,
+        /// To be held as long as it is read: retention leaves it alone.
+        reading: Arc<()>,
     },
     /// None was kept, or it was deleted.
     Gone,
     /// Its operation waits.
     NotYet,
+    /// A crash interrupted it, and what is left is being looked at.
+    Recovering,
 }
 
 impl Control {
@@ -283,7 +296,9 @@ impl Control {
             Some(key) => journal.claim(key, &row, oldest_key_ms()),
             None => journal.put_operation(&row).map(|()| Claim::New),
         });
-        match taken.await.and_then(|found| self.repeated(found)) {
+        let taken = taken.await;
+        reached("accepted");
+        match taken.and_then(|found| self.repeated(found)) {
             Ok(None) => Ok(self.accept(operation)),
             Ok(Some(first)) => {
                 self.unreserve(id);
@@ -306,11 +321,7 @@ impl Control {
     ) -> Result<Vec<Operation>, Error> {
         let key = self.call(app, call_id)?.key();
         let state = self.state();
-        let all = state.operations.values().map(|entry| &entry.operation);
-        let mut found: Vec<&Operation> =
-            all.filter(|one| one.seq > after && !one.forgotten && key.is(&one.app, &one.call)).collect();
-        found.sort_unstable_by_key(|operation| operation.seq);
-        Ok(found.into_iter().take(limit).cloned().collect())
+        Ok(state.operations.of_call(&key, after).take(limit).map(|entry| entry.operation.clone()).collect())
     }
 
     /// One operation of a call.
@@ -320,55 +331,45 @@ impl Control {
         let state = self.state();
         let operation = state.operations.get(&id).map(|entry| &entry.operation).ok_or_else(Error::not_found)?;
         let its_key = CallKey::new(&operation.app, &operation.call);
-        if operation.forgotten || its_key != key { Err(Error::not_found()) } else { Ok(operation.clone()) }
+        if its_key != key { Err(Error::not_found()) } else { Ok(operation.clone()) }
     }
 
     /// Cancels an operation that runs or waits; forgets one that has ended, and deletes its recording.
     pub async fn delete_operation(self: &Arc<Self>, app: &Application, call_id: &str, id: &str) -> Result<(), Error> {
-        let mut operation = self.operation(app, call_id, id)?;
-        if !operation.status.is_terminal() {
+        let operation = self.operation(app, call_id, id)?;
+        let Some(candidate) = Candidate::of(&operation) else {
             self.cancel(operation.id, &Canceler::Delete);
             return Ok(());
+        };
+        match self.remove(vec![candidate]).await? {
+            0 => Err(Error::new(Kind::Internal, "the recording cannot be removed; the daemon's log says why")),
+            _ => Ok(()),
         }
-        operation.forget(clock::wall());
-        let key = CallKey::new(&operation.app, &operation.call);
-        let (journal, row) = (self.settings().journal.clone(), run::row(&operation, &key));
-        let path = self.path_of(operation.id);
-        blocking(move || {
-            journal.put_operation(&row)?;
-            // The journal has said that it is gone; a file that stays behind is only space.
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(path = %path.display(), %error, "a deleted recording could not be removed");
-                }
-                _ => {}
-            }
-            Ok::<_, Error>(())
-        })
-        .await?;
-        if let Some(entry) = self.state().operations.get_mut(&operation.id) {
-            entry.operation = operation;
-        }
-        Ok(())
     }
 
-    /// Whose recording it is, and its audio.
+    /// Whose recording it is, and its audio; `None` if nothing of it is known.
     pub fn audio(&self, id: Uuid) -> Option<(String, Audio)> {
         let state = self.state();
         let entry = state.operations.get(&id)?;
         let operation = &entry.operation;
         operation.request()?;
-        let path = self.path_of(id);
+        let (path, reading) = (self.path_of(id), entry.reading.clone());
         let audio = match (&operation.recording, &entry.growth) {
-            _ if operation.forgotten => Audio::Gone,
-            (Some(recording), _) => Audio::Final { path, sha256: recording.sha256.clone() },
+            (Some(recording), _) => Audio::Final { path, sha256: recording.sha256.clone(), reading },
             (None, _) if operation.status.is_terminal() => Audio::Gone,
             (None, Some(growth)) if operation.started.is_some() => {
-                Audio::Growing { path, growth: growth.clone(), spec: entry.spec }
+                Audio::Growing { path, growth: growth.clone(), spec: entry.spec, reading }
             }
+            (None, None) if operation.started.is_some() => Audio::Recovering,
             (None, _) => Audio::NotYet,
         };
         Some((operation.app.clone(), audio))
+    }
+
+    /// Whose operation it was, if it was deleted or retention has taken it.
+    pub async fn gone(&self, id: Uuid) -> Result<Option<String>, Error> {
+        let journal = self.settings().journal.clone();
+        blocking(move || journal.gone(&id.to_string())).await
     }
 
     /// Ends what runs and waits until it is over.
@@ -451,7 +452,7 @@ impl Control {
     }
 
     fn path_of(&self, id: Uuid) -> PathBuf {
-        file_of(&self.settings().recordings, id)
+        self.settings().recordings.join(format!("{id}.wav"))
     }
 
     async fn until(&self, done: impl Fn(&State) -> bool) {
@@ -482,13 +483,12 @@ impl From<JournalError> for Error {
     }
 }
 
-/// The file of a recording.
-fn file_of(folder: &Path, id: Uuid) -> PathBuf {
-    folder.join(format!("{id}.wav"))
+fn oldest_key_ms() -> i64 {
+    oldest_ms(IDEMPOTENCY)
 }
 
-fn oldest_key_ms() -> i64 {
-    clock::wall().as_millisecond() - IDEMPOTENCY.as_millis() as i64
+fn oldest_ms(age: Duration) -> i64 {
+    clock::wall().as_millisecond() - age.as_millis() as i64
 }
 
 /// Work on the disk.

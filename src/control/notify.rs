@@ -20,6 +20,7 @@ use super::{Application, Control, blocking};
 use crate::clock;
 use crate::dsp::tone::Key;
 use crate::error::{Error, Kind};
+use crate::store::crash::reached;
 use crate::store::journal::{Delivery, OutboxRow};
 
 /// A callback has so long to answer.
@@ -147,6 +148,7 @@ async fn attempt(control: &Control, row: OutboxRow) {
     let journal = control.journal().clone();
     let now_ms = clock::wall().as_millisecond();
     let give_up_ms = row.notification.since_ms + control.settings().retry_for.as_millis() as i64;
+    reached("posted");
     let (id, uri) = (row.notification.webhook_id, row.notification.callback_uri);
     let settled = match answer {
         Answer::Taken => blocking(move || journal.delivered(row.seq)).await,
@@ -165,6 +167,7 @@ async fn attempt(control: &Control, row: OutboxRow) {
             blocking(move || journal.undeliverable(row.seq, &error)).await
         }
     };
+    reached("delivered");
     if let Err(error) = settled {
         tracing::error!(%error, "what came of a notification could not be written down; it may be sent again");
         tokio::time::sleep(FIRST_PAUSE).await;

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::call::Call;
 use crate::record::{Reason, StopTones};
-use crate::store::growth::{Finished, Outcome, Recorded};
+use crate::store::growth::{Outcome, Recorded};
+use crate::store::recover::Left;
 
 /// What a record request asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,8 +286,6 @@ pub struct Operation {
     pub evidence: Option<Evidence>,
     /// Whether prompts and beep were timed only, because nothing can be heard on the line.
     pub silent_playback: bool,
-    /// It was deleted, and its recording with it; known still so that its recording can be said to be gone.
-    pub forgotten: bool,
 }
 
 impl Operation {
@@ -316,7 +315,6 @@ impl Operation {
             recording: None,
             evidence: None,
             silent_playback: false,
-            forgotten: false,
         }
     }
 
@@ -422,13 +420,14 @@ impl Operation {
         }
     }
 
-    /// A crash ended it; this is left of its audio.
-    pub fn recover(&mut self, left: Option<Finished>, now: Timestamp) {
-        let left = left.map(|file| Recorded {
+    /// A crash ended it; this is left of its audio, or why that is not known.
+    pub fn recover(&mut self, left: Result<Option<Left>, String>, now: Timestamp) {
+        let (left, unread) = left.map_or_else(|why| (None, Some(why)), |left| (left, None));
+        let left = left.map(|Left { file, lost_frames, gaps }| Recorded {
             file,
             started_at: self.started.unwrap_or(self.created),
-            lost_frames: 0,
-            gaps: Vec::new(),
+            lost_frames,
+            gaps,
         });
         self.recording = left.as_ref().map(recording_of);
         if let Some(recording) = &mut self.recording {
@@ -436,18 +435,12 @@ impl Operation {
             recording.started_at = self.started;
         }
         self.available = self.recording.is_some();
-        let message = match self.available {
-            true => "The daemon stopped unexpectedly; what had been recorded was recovered.",
-            false => "The daemon stopped unexpectedly; nothing had been recorded.",
+        let what = match unread {
+            Some(why) => format!("what had been recorded cannot be read: {why}"),
+            None if self.available => "what had been recorded was recovered.".to_owned(),
+            None => "nothing had been recorded.".to_owned(),
         };
-        self.fail(CompletionReason::UnspecifiedError, message.to_owned(), now);
-    }
-
-    /// It is deleted, and its recording with it.
-    pub fn forget(&mut self, now: Timestamp) {
-        self.forgotten = true;
-        self.available = false;
-        self.touch(now);
+        self.fail(CompletionReason::UnspecifiedError, format!("The daemon stopped unexpectedly; {what}"), now);
     }
 
     /// It ended as it should.

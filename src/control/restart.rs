@@ -9,27 +9,47 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::call::{Call, CallKey, CallState};
+use super::call::{Call, CallState};
 use super::notify::{Change, send};
 use super::operation::Operation;
-use super::run::{Entry, Queue, row};
-use super::{Control, Settings, State, blocking, file_of, oldest_key_ms};
+use super::run::{AGAIN, Entry, Queue};
+use super::{Control, Settings, State, blocking, oldest_key_ms, oldest_ms};
 use crate::clock;
 use crate::error::{Error, Kind};
-use crate::store::growth::Finished;
-use crate::store::journal::Journal;
-use crate::store::recover::{self, Fate};
+use crate::store::journal::{Journal, JournalError};
+use crate::store::recover::{self, Fate, Found};
+
+/// The operations of a journal.
+pub fn operations(journal: &Journal) -> Result<HashMap<Uuid, Operation>, JournalError> {
+    let mut operations = HashMap::new();
+    for row in journal.all_operations()? {
+        match serde_json::from_str::<Operation>(&row.doc) {
+            Ok(operation) => drop(operations.insert(operation.id, operation)),
+            Err(error) => {
+                tracing::error!(operation = %row.id, %error, "an operation in the journal cannot be read; it is left alone");
+            }
+        }
+    }
+    Ok(operations)
+}
+
+/// The frames of a recording whose operation has ended.
+pub fn frames_of(operations: &HashMap<Uuid, Operation>, id: &str) -> Option<u64> {
+    let operation = operations.get(&Uuid::parse_str(id).ok()?)?;
+    operation.recording.as_ref().map(|recording| recording.frames)
+}
 
 impl Control {
     /// Starts from what the journal and the folder of recordings hold. Blocks are on the disk: call it before anything
     /// records.
     pub async fn start(settings: Settings) -> Result<Arc<Control>, Error> {
         let (journal, folder) = (settings.journal.clone(), settings.recordings.clone());
-        let (calls, rows, found) = blocking(move || {
-            let found = recover::recover(&folder).map_err(|error| {
+        let (calls, operations, found) = blocking(move || {
+            let operations = operations(&journal)?;
+            let found = recover::recover(&folder, |id| frames_of(&operations, id)).map_err(|error| {
                 Error::new(Kind::Internal, format!("the recordings in {} cannot be read: {error}", folder.display()))
             })?;
-            Ok::<_, Error>((journal.all_calls()?, journal.all_operations()?, found))
+            Ok::<_, Error>((journal.all_calls()?, operations, found))
         })
         .await?;
         let mut state = State::default();
@@ -43,16 +63,12 @@ impl Control {
             }
         }
         let mut unfinished = Vec::new();
-        for row in rows {
-            let Ok(operation) = serde_json::from_str::<Operation>(&row.doc) else {
-                tracing::error!(operation = %row.id, "an operation in the journal cannot be read; it is left alone");
-                continue;
-            };
-            state.last_seq = state.last_seq.max(row.seq);
-            if !row.ended {
+        for operation in operations.into_values() {
+            state.last_seq = state.last_seq.max(operation.seq);
+            if !operation.status.is_terminal() {
                 unfinished.push(operation.clone());
             }
-            state.operations.insert(operation.id, Entry::ended(operation));
+            state.operations.insert(Entry::ended(operation));
         }
         let ending: Vec<Call> = state
             .calls
@@ -63,62 +79,65 @@ impl Control {
         let (ended, _) = watch::channel(0);
         let settings = RwLock::new(Arc::new(settings));
         let control = Arc::new(Control { settings, state: Mutex::new(state), ended, outbox: Notify::new() });
-        let mut left = HashMap::new();
-        for found in found {
-            match (found.fate, Uuid::parse_str(&found.id)) {
-                (Fate::Finished(file), Ok(id)) => drop(left.insert(id, file)),
-                (Fate::Finished(_), Err(_)) => {
-                    tracing::warn!(id = found.id, "a recording of no operation was recovered")
+        for Found { id, fate } in found {
+            match fate {
+                Fate::Finished { frames, .. } => tracing::warn!(id, frames, "an interrupted recording was finished"),
+                Fate::Quarantined { to, why } => {
+                    tracing::warn!(id, to = %to.display(), why, "a file that is no recording was put aside");
                 }
-                (Fate::Quarantined(path), _) => {
-                    tracing::warn!(id = found.id, path = %path.display(), "a file that is no recording was put aside");
-                }
-                (Fate::Failed(error), _) => {
-                    tracing::error!(id = found.id, %error, "a recording could not be recovered")
-                }
+                Fate::Failed(error) => tracing::error!(id, %error, "a recording could not be finished"),
             }
         }
-        for operation in unfinished {
-            let file = left.remove(&operation.id);
-            control.recovered(operation, file).await?;
-        }
-        for call in ending {
-            tokio::spawn(control.clone().terminate(call));
-        }
+        tokio::spawn(control.clone().take_up(unfinished, ending));
         tokio::spawn(send(control.clone()));
+        tokio::spawn(control.clone().retain());
         tokio::spawn(forget(control.journal()));
         Ok(control)
     }
 
+    /// Ends what a crash interrupted, behind the start: the digest of a day of audio takes its time. Until then its
+    /// operations are `running`, and another crash changes nothing. Calls that were ending come after them.
+    async fn take_up(self: Arc<Self>, mut unfinished: Vec<Operation>, ending: Vec<Call>) {
+        // The longest last: it keeps nobody waiting.
+        unfinished.sort_by_cached_key(|operation| {
+            std::fs::metadata(self.path_of(operation.id)).map_or(0, |metadata| metadata.len())
+        });
+        for operation in unfinished {
+            self.recovered(operation).await;
+        }
+        for call in ending {
+            tokio::spawn(self.clone().terminate(call));
+        }
+    }
+
     /// Ends an operation that a crash interrupted.
-    async fn recovered(&self, mut operation: Operation, file: Option<Finished>) -> Result<(), Error> {
-        let path = file_of(&self.settings().recordings, operation.id);
-        let file = match file {
-            Some(file) => Some(file),
-            // The crash came between the last rename and the journal.
-            None => blocking(move || Ok::<_, Error>(recover::describe(&path).ok().flatten())).await?,
-        };
-        operation.recover(file, clock::wall());
-        let key = CallKey::new(&operation.app, &operation.call);
-        let callback = self.state().calls.get(&key).and_then(|queue| queue.call.callback_uri.clone());
-        let notification = callback.map(|uri| self.notification(&operation, Change::Deleted, uri));
-        let (journal, row) = (self.settings().journal.clone(), row(&operation, &key));
-        blocking(move || journal.put_operation_with_outbox(&row, notification.as_slice())).await?;
-        tracing::warn!(operation = %operation.id, kept = operation.available, "an interrupted operation was recovered");
+    async fn recovered(&self, mut operation: Operation) {
+        let path = self.path_of(operation.id);
+        let left =
+            blocking(move || recover::describe(&path).map_err(|error| Error::new(Kind::Internal, error.to_string())));
+        operation.recover(left.await.map_err(|error| error.message), clock::wall());
+        while let Err(error) = self.save(&operation, Some(Change::Deleted)).await {
+            tracing::error!(operation = %operation.id, %error, "a recovered ending could not be written down; it is tried again");
+            tokio::time::sleep(AGAIN).await;
+        }
+        tracing::warn!(operation = %operation.id, kept = operation.available, "an interrupted operation was ended");
         if let Some(entry) = self.state().operations.get_mut(&operation.id) {
             entry.operation = operation;
         }
-        Ok(())
     }
 }
 
-/// Forgets, every hour, the idempotency keys and the delivered notifications that are older than a day.
+/// Undeliverable notifications, and that operations are gone, are remembered so long.
+const LONG: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// Forgets, every hour, the idempotency keys and the delivered notifications that are older than a day, and what is only
+/// remembered after a year.
 async fn forget(journal: Arc<Journal>) {
     let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
     loop {
         hourly.tick().await;
         let journal = journal.clone();
-        if let Err(error) = blocking(move || journal.forget(oldest_key_ms())).await {
+        if let Err(error) = blocking(move || journal.forget(oldest_key_ms(), oldest_ms(LONG))).await {
             tracing::warn!(%error, "old rows of the journal could not be deleted");
         }
     }

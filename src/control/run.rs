@@ -22,6 +22,7 @@ use crate::clock;
 use crate::error::{Error, Kind};
 use crate::pipeline::RecordingKey;
 use crate::playback::Sound;
+use crate::store::crash::reached;
 use crate::store::growth::{Phase, Watcher};
 use crate::store::journal::{Notification, OperationRow};
 use crate::wav::Spec;
@@ -29,7 +30,7 @@ use crate::wav::Spec;
 /// An ending that cannot be written down is tried so often before it is told without.
 const TRIES: u32 = 3;
 /// And then again after so long, until it succeeds.
-const AGAIN: Duration = Duration::from_secs(2);
+pub(super) const AGAIN: Duration = Duration::from_secs(2);
 
 /// A call and what runs and waits on it.
 pub(super) struct Queue {
@@ -65,6 +66,8 @@ pub(super) struct Entry {
     pub(super) sounds: Vec<Sound>,
     /// Stops what it fetches or plays.
     pub(super) task: Option<AbortHandle>,
+    /// Each who reads its recording holds one more of it.
+    pub(super) reading: Arc<()>,
 }
 
 impl Entry {
@@ -73,7 +76,16 @@ impl Entry {
     }
 
     fn at(operation: Operation, stage: Stage) -> Entry {
-        Entry { operation, stage, canceler: None, growth: None, spec: None, sounds: Vec::new(), task: None }
+        Entry {
+            operation,
+            stage,
+            canceler: None,
+            growth: None,
+            spec: None,
+            sounds: Vec::new(),
+            task: None,
+            reading: Arc::default(),
+        }
     }
 }
 
@@ -126,7 +138,7 @@ impl Control {
         let key = CallKey::new(&operation.app, &operation.call);
         let queue = state.calls.get_mut(&key).ok_or_else(Error::not_found)?;
         queue.waiting.push_back(operation.id);
-        state.operations.insert(operation.id, Entry::at(operation.clone(), Stage::Accepting));
+        state.operations.insert(Entry::at(operation.clone(), Stage::Accepting));
         Ok(operation)
     }
 
@@ -327,7 +339,7 @@ impl Control {
     }
 
     /// Writes an operation down, and the notification of its change if there is one and somebody to tell.
-    async fn save(&self, operation: &Operation, change: Option<Change>) -> Result<(), Error> {
+    pub(super) async fn save(&self, operation: &Operation, change: Option<Change>) -> Result<(), Error> {
         let key = CallKey::new(&operation.app, &operation.call);
         let callback = self.state().calls.get(&key).and_then(|queue| queue.call.callback_uri.clone());
         let notifications: Vec<Notification> = callback
@@ -337,6 +349,9 @@ impl Control {
             .collect();
         let (journal, row) = (self.settings().journal.clone(), row(operation, &key));
         blocking(move || journal.put_operation_with_outbox(&row, &notifications)).await?;
+        if operation.status.is_terminal() {
+            reached("journalled");
+        }
         self.outbox.notify_one();
         Ok(())
     }

@@ -139,4 +139,10 @@ impl GapCause {
             GapCause::Muted => "muted",
         }
     }
+
+    /// The cause of this word.
+    pub fn from_name(name: &str) -> Option<GapCause> {
+        let all = [GapCause::Overrun, GapCause::Xrun, GapCause::DeviceLost, GapCause::Storage, GapCause::Muted];
+        all.into_iter().find(|cause| cause.name() == name)
+    }
 }

@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hound::WavWriter;
 use sha2::{Digest, Sha256};
 
+use super::crash::reached;
 use super::growth::StoreError;
-use crate::wav::{Length, Metadata, SampleFormat, Spec, header};
+use crate::wav::{Length, Marker, Metadata, SampleFormat, Spec, header};
 
 /// The name a recording has while it grows.
 pub fn part_of(finished: &Path) -> PathBuf {
@@ -33,6 +34,8 @@ pub(super) struct SampleFile {
     /// Whole frames in the file.
     frames: u64,
     name_synced: bool,
+    /// So many are in the header.
+    markers: usize,
 }
 
 /// The way the samples take.
@@ -49,7 +52,9 @@ impl SampleFile {
     /// Creates the file with its header; it must not exist.
     pub fn create(path: &Path, spec: Spec, metadata: &Metadata) -> io::Result<SampleFile> {
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(part_of(path))?;
+        reached("created");
         file.write_all(&header::header(spec, metadata, Length::Frames(0)))?;
+        reached("headed");
         SampleFile::append_to(file, path, spec)
     }
 
@@ -59,7 +64,7 @@ impl SampleFile {
         let batch = Batch(Arc::new(Mutex::new(Collected { file: file.try_clone()?, bytes: Vec::new() })));
         let writer = Box::new(WavWriter::new_append(batch.clone()).map_err(io_error)?);
         let samples = Samples::Hound { writer, batch };
-        Ok(SampleFile { spec, path: path.to_owned(), file, samples, frames: 0, name_synced: false })
+        Ok(SampleFile { spec, path: path.to_owned(), file, samples, frames: 0, name_synced: false, markers: 0 })
     }
 
     /// What its samples are.
@@ -87,20 +92,28 @@ impl SampleFile {
             Samples::Direct => self.file.write_all_at(bytes, header::len(self.spec) as u64 + held)?,
         }
         self.frames = frames;
+        reached("written");
         Ok(())
     }
 
-    /// Says the number of frames in the header: whoever opens the file then can play them. Everything appended so far
-    /// survives a power cut after this; the first time the file's name, too.
-    pub fn sync(&mut self) -> io::Result<()> {
+    /// Says the number of frames in the header, and what lies where: whoever opens the file then can play them. Everything
+    /// appended so far survives a power cut after this; the first time the file's name, too.
+    pub fn sync(&mut self, markers: &[Marker]) -> io::Result<()> {
         match &mut self.samples {
             Samples::Hound { writer, .. } => writer.flush().map_err(io_error)?,
             Samples::Direct => header::set_length(&self.file, self.spec, self.frames)?,
         }
+        if self.markers != markers.len() {
+            self.markers = markers.len();
+            header::set_markers(&self.file, markers)?;
+        }
+        reached("checkpointed");
         self.file.sync_data()?;
+        reached("synced");
         if !self.name_synced {
-            sync_folder(&self.path)?;
+            sync_name(&self.path)?;
             self.name_synced = true;
+            reached("named");
         }
         Ok(())
     }
@@ -112,45 +125,59 @@ impl SampleFile {
 
     /// Ends the file after `frames`, which must not be more than it holds, and gives it its final name.
     /// Each step is tried even when one before it failed; the first error is returned with the size of the file.
-    pub fn finish(mut self, frames: u64) -> (u64, Option<StoreError>) {
+    pub fn finish(mut self, frames: u64, markers: &[Marker]) -> (u64, Option<StoreError>) {
         // hound writes its sizes once more when it goes: they must not be the last word.
         self.samples = Samples::Direct;
-        let result = finish(&self.file, &self.path, self.spec, frames);
+        let finished = finish(&self.file, &self.path, self.spec, frames, markers);
+        let filed = sync_name(&self.path).map_err(|e| StoreError::io("syncing the recording's folder", &e));
+        reached("filed");
+        let result = finished.and(filed);
         (header::file_bytes(self.spec, frames), result.err())
     }
 
     /// Removes the file: nothing of it is kept.
     pub fn discard(mut self) -> Result<(), StoreError> {
         self.samples = Samples::Direct;
-        let removed = std::fs::remove_file(part_of(&self.path)).and_then(|()| sync_folder(&self.path));
+        let removed = std::fs::remove_file(part_of(&self.path)).and_then(|()| sync_name(&self.path));
         removed.map_err(|e| StoreError::io("removing the recording", &e))
     }
 }
 
-/// The steps from a growing file to a finished one. Every one may be the last before a crash: until the rename the file is
-/// a `.part`, from which the same steps begin again, and a step that was done already changes nothing.
-pub(super) fn finish(file: &File, path: &Path, spec: Spec, frames: u64) -> Result<(), StoreError> {
+/// What it does, in words; the name of what is done then (`crash`); doing it.
+type Step<'a> = (&'a str, &'static str, &'a dyn Fn() -> io::Result<()>);
+
+/// The steps from a growing file to a finished one, but for the sync of its folder. Every one may be the last before a
+/// crash: until the rename the file is a `.part`, from which the same steps begin again, and a step that was done already
+/// changes nothing.
+pub(super) fn finish(file: &File, path: &Path, spec: Spec, frames: u64, markers: &[Marker]) -> Result<(), StoreError> {
     let end = header::len(spec) as u64 + frames * spec.frame_bytes();
-    let steps: [(&str, &dyn Fn() -> io::Result<()>); 6] = [
-        ("cutting the recording", &|| file.set_len(end)),
+    let steps: [Step; 5] = [
+        ("cutting the recording", "cut", &|| file.set_len(end)),
         // A pad byte that is zero, whatever has been cut there, and takes no block on a full disk.
-        ("padding the recording", &|| file.set_len(end + header::pad(spec, frames))),
-        ("writing the recording's header", &|| header::set_length(file, spec, frames)),
-        ("syncing the recording", &|| file.sync_all()),
-        ("renaming the recording", &|| std::fs::rename(part_of(path), path)),
-        ("syncing the recording's folder", &|| sync_folder(path)),
+        ("padding the recording", "padded", &|| file.set_len(end + header::pad(spec, frames))),
+        ("writing the recording's header", "sized", &|| {
+            header::set_markers(file, markers)?;
+            header::set_length(file, spec, frames)
+        }),
+        ("syncing the recording", "finished", &|| file.sync_all()),
+        ("renaming the recording", "renamed", &|| std::fs::rename(part_of(path), path)),
     ];
     let mut first = Ok(());
-    for (doing, step) in steps {
+    for (doing, done_is, step) in steps {
         let done = step().map_err(|e| StoreError::io(doing, &e));
         first = first.and(done);
+        reached(done_is);
     }
     first
 }
 
-/// Makes the names in the folder of `path` survive a power cut.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+/// Makes the names in a folder survive a power cut.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn sync_name(path: &Path) -> io::Result<()> {
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// SHA-256 over the sample bytes of the first `frames` frames of a file of ours.
@@ -274,7 +301,7 @@ mod tests {
         for n in [2, 3, 4] {
             file.append(&[n, 0]).unwrap();
         }
-        assert_eq!(file.finish(frames + 2), (header::file_bytes(spec, frames + 2), None));
+        assert_eq!(file.finish(frames + 2, &[]), (header::file_bytes(spec, frames + 2), None));
         assert_eq!(std::fs::metadata(&path).unwrap().len(), header::file_bytes(spec, frames + 2));
         let mut reader = Reader::open(&path).unwrap();
         assert_eq!(reader.info().frames, frames + 2);

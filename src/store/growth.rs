@@ -14,6 +14,7 @@ use crate::dsp::tone::Tone;
 use crate::pipeline::{self, RecordingKey};
 use crate::record::{Ending, GapCause};
 use crate::units::Rate;
+use crate::wav::Marker;
 
 /// What the pipeline of a source tells of what it hears, to whoever listens.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -164,6 +165,19 @@ pub struct Gap {
     pub cause: GapCause,
 }
 
+impl Gap {
+    /// As it stands in a file's markers.
+    pub(super) fn marker(self) -> Marker {
+        Marker { frame: self.at, words: format!("gap {} {}", self.cause.name(), self.frames) }
+    }
+
+    /// The gap of a marker, if it is one.
+    pub(super) fn of_marker(marker: &Marker) -> Option<Gap> {
+        let (cause, frames) = marker.words.strip_prefix("gap ")?.split_once(' ')?;
+        Some(Gap { at: marker.frame, frames: frames.parse().ok()?, cause: GapCause::from_name(cause)? })
+    }
+}
+
 /// The audio that a recording left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -175,6 +189,11 @@ pub struct Recorded {
     pub lost_frames: u64,
     /// What is missing, in order.
     pub gaps: Vec<Gap>,
+}
+
+/// Frames that are missing for any other reason than that the call was muted.
+pub(super) fn lost_frames(gaps: &[Gap]) -> u64 {
+    gaps.iter().filter(|gap| gap.cause != GapCause::Muted).map(|gap| gap.frames).sum()
 }
 
 /// How a recording ended. All frames are at the recording's rate and count from its first.

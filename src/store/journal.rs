@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-pub use rows::{CallRow, Claim, Delivery, IdempotencyKey, JournalError, Notification, OperationRow, OutboxRow};
+pub use rows::{CallRow, Claim, Delivery, Gone, IdempotencyKey, JournalError, Notification, OperationRow, OutboxRow};
 
-/// The schema of `schema.sql`, kept in SQLite's `user_version`.
-const SCHEMA: i64 = 1;
+/// What makes each schema of the one before; the first of nothing. The schema is kept in SQLite's `user_version`.
+const SCHEMAS: [&str; 2] = [include_str!("journal/schema.sql"), include_str!("journal/gone.sql")];
+const SCHEMA: i64 = SCHEMAS.len() as i64;
 /// "tone", in SQLite's `application_id`: so that nobody's other database is taken for a journal.
 const APPLICATION_ID: i64 = 0x746F_6E65;
 /// How long to wait for someone who reads the file with another tool.
@@ -44,15 +45,7 @@ impl Journal {
         made.map_err(|e| JournalError::Failed(format!("{}: {e}", path.display())))?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        if tables > 0 && application != APPLICATION_ID {
-            return Err(JournalError::Foreign);
-        }
-        if version > SCHEMA {
-            return Err(JournalError::Newer { found: version, known: SCHEMA });
-        }
+        let version = accept(&connection)?;
         let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if verdict != "ok" {
             return Err(JournalError::Corrupt(verdict));
@@ -60,13 +53,23 @@ impl Journal {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // A notification that was promised must survive a power cut: NORMAL may lose the last commits.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        if tables == 0 {
+        if version < SCHEMA {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            transaction.execute_batch(include_str!("journal/schema.sql"))?;
+            for schema in &SCHEMAS[usize::try_from(version).unwrap_or(0)..] {
+                transaction.execute_batch(schema)?;
+            }
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", SCHEMA)?;
             transaction.commit()?;
         }
+        Ok(Journal { connection: Mutex::new(connection) })
+    }
+
+    /// Opens a journal that somebody else may have open, to read it only.
+    pub fn read(path: &Path) -> Result<Journal> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(BUSY)?;
+        accept(&connection)?;
         Ok(Journal { connection: Mutex::new(connection) })
     }
 
@@ -129,6 +132,11 @@ impl Journal {
         })
     }
 
+    /// Enters notifications that belong to no change of an operation or call.
+    pub fn put_outbox(&self, notifications: &[Notification]) -> Result<()> {
+        self.atomically(|tx| put_outbox(tx, notifications))
+    }
+
     /// One operation.
     pub fn operation(&self, id: &str) -> Result<Option<OperationRow>> {
         let connection = self.lock();
@@ -151,9 +159,25 @@ impl Journal {
         self.operations_where("true", [])
     }
 
-    /// Forgets an operation; what of it is in the outbox is still sent.
-    pub fn delete_operation(&self, id: &str) -> Result<bool> {
-        Ok(self.lock().prepare_cached("DELETE FROM operations WHERE id = ?1")?.execute([id])? > 0)
+    /// Forgets operations but for that they are gone; what of them is in the outbox is still sent.
+    pub fn delete_operations(&self, gone: &[Gone]) -> Result<()> {
+        self.atomically(|tx| {
+            let mut delete = tx.prepare_cached("DELETE FROM operations WHERE id = ?1")?;
+            let mut remember =
+                tx.prepare_cached("INSERT OR REPLACE INTO gone (id, app, since_ms) VALUES (?1, ?2, ?3)")?;
+            for one in gone {
+                delete.execute([&one.id])?;
+                remember.execute(params![one.id, one.app, one.since_ms])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The application of an operation that is gone.
+    pub fn gone(&self, id: &str) -> Result<Option<String>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT app FROM gone WHERE id = ?1")?;
+        Ok(statement.query_row([id], |row| row.get(0)).optional()?)
     }
 
     /// What may be sent now, the longest due first: of each order key only the oldest that waits.
@@ -234,11 +258,15 @@ impl Journal {
         find(&self.lock(), key, oldest_ms)
     }
 
-    /// Deletes delivered notifications and idempotency keys from before `before_ms`; returns how many rows.
-    pub fn forget(&self, before_ms: i64) -> Result<usize> {
+    /// Deletes delivered notifications and idempotency keys from before `before_ms`, and what else is only remembered from
+    /// before `long_before_ms`: undeliverable notifications, and that operations are gone. Returns how many rows.
+    pub fn forget(&self, before_ms: i64, long_before_ms: i64) -> Result<usize> {
         self.atomically(|tx| {
             let sent = tx.execute("DELETE FROM outbox WHERE state = 'delivered' AND since_ms < ?1", [before_ms])?;
-            Ok(sent + tx.execute("DELETE FROM idempotency WHERE created_ms < ?1", [before_ms])?)
+            let keys = tx.execute("DELETE FROM idempotency WHERE created_ms < ?1", [before_ms])?;
+            let unsent = "DELETE FROM outbox WHERE state = 'undeliverable' AND since_ms < ?1";
+            let unsent = tx.execute(unsent, [long_before_ms])?;
+            Ok(sent + keys + unsent + tx.execute("DELETE FROM gone WHERE since_ms < ?1", [long_before_ms])?)
         })
     }
 
@@ -277,6 +305,23 @@ impl Journal {
         };
         Ok(())
     }
+}
+
+/// The schema of a database if it is a journal that we know; 0 if it is empty.
+fn accept(connection: &Connection) -> Result<i64> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION_ID {
+        return Err(JournalError::Foreign);
+    }
+    if version > SCHEMA {
+        return Err(JournalError::Newer { found: version, known: SCHEMA });
+    }
+    Ok(version)
 }
 
 fn put_operation(tx: &Transaction, row: &OperationRow) -> Result<()> {

@@ -49,8 +49,9 @@ fn what_was_stored_is_there_after_the_process_died() {
     assert_eq!(journal.operations("front").unwrap(), [operation_row("a", 1, true), operation_row("b", 2, false)]);
     assert_eq!(journal.unfinished().unwrap(), [operation_row("b", 2, false)]);
     assert_eq!(ids(&journal.due(5, 10).unwrap()), ["w"]);
-    assert!(journal.delete_operation("a").unwrap());
+    journal.delete_operations(&[Gone { id: "a".into(), app: "bot".into(), since_ms: 7 }]).unwrap();
     assert_eq!(journal.operation("a").unwrap(), None);
+    assert_eq!((journal.gone("a").unwrap().as_deref(), journal.gone("b").unwrap()), (Some("bot"), None));
     assert_eq!(ids(&journal.list("bot", Delivery::Pending, 0, 10).unwrap()), ["w"]);
 }
 
@@ -126,8 +127,41 @@ fn an_idempotency_key_keeps_its_first_operation_until_it_expires() {
     assert_eq!(journal.claim(&key("other"), &operation_row("b", 2, false), 0).unwrap(), Claim::OtherBody);
     assert_eq!(journal.claim(&key("other"), &operation_row("b", 2, false), 1_002).unwrap(), Claim::New);
     assert_eq!(journal.lookup(&key("other"), 0).unwrap(), Claim::Repeated { operation_id: "b".into() });
-    assert_eq!(journal.forget(1_003).unwrap(), 1);
+    assert_eq!(journal.forget(1_003, 0).unwrap(), 1);
     assert_eq!(journal.lookup(&key("other"), 0).unwrap(), Claim::New);
+}
+
+#[test]
+fn a_journal_of_schema_1_is_taken_over_and_what_was_deleted_in_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.sqlite");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(SCHEMAS[0]).unwrap();
+    old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let add = "INSERT INTO operations VALUES (?1, 'front', 'bot', ?2, 'ended', 5, ?3)";
+    for (n, (id, doc)) in
+        [("kept", r#"{"forgotten":false}"#), ("deleted", r#"{"forgotten":true}"#), ("odd", "?")].into_iter().enumerate()
+    {
+        old.execute(add, params![id, n as i64, doc]).unwrap();
+    }
+    drop(old);
+    let journal = Journal::open(&path).unwrap();
+    let left: Vec<String> = journal.all_operations().unwrap().into_iter().map(|row| row.id).collect();
+    assert_eq!(left, ["kept", "odd"]);
+    assert_eq!(journal.gone("deleted").unwrap().as_deref(), Some("bot"));
+    drop(journal);
+    assert_eq!(Journal::open(&path).unwrap().all_operations().unwrap().len(), 2, "once");
+}
+
+#[test]
+fn a_journal_that_is_only_read_can_be_open_elsewhere_and_is_left_as_it_is() {
+    let (folder, journal) = fresh();
+    journal.put_operation(&operation_row("a", 1, true)).unwrap();
+    let other = Journal::read(&folder.path().join("journal.sqlite")).unwrap();
+    assert_eq!(other.all_operations().unwrap().len(), 1);
+    assert!(other.put_operation(&operation_row("b", 2, true)).is_err());
+    assert!(Journal::read(&folder.path().join("none")).is_err());
 }
 
 #[test]

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+/// The name of the lock's file.
+pub const LOCK: &str = "lock";
+
 /// The data directory is ours as long as this lives.
 #[derive(Debug)]
 pub struct Lock {
@@ -54,7 +57,7 @@ impl std::error::Error for LockError {}
 impl Lock {
     /// Takes the directory, or says who has it.
     pub fn take(directory: &Path) -> Result<Lock, LockError> {
-        let path = directory.join("lock");
+        let path = directory.join(LOCK);
         let failed = |error| LockError::Io { path: path.clone(), error };
         let mut file = OpenOptions::new()
             .read(true)

@@ -3,6 +3,7 @@
 //! Belongs here: writing a recording so that it survives anything, reading it while it grows, finishing what a crash left,
 //! the journal of documents. Does not: what the documents mean, who may read them (`control`, `api`).
 
+pub mod crash;
 mod digest;
 mod file;
 pub mod follow;
@@ -15,7 +16,7 @@ pub mod recover;
 pub mod writer;
 
 pub use digest::hex;
-pub use file::part_of;
+pub use file::{part_of, sync_folder};
 
 /// The bytes that an unprivileged process may still write to the file system of `folder`.
 pub fn free_bytes(folder: &std::path::Path) -> std::io::Result<u64> {

@@ -11,18 +11,22 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use sha2::Digest as _;
 
+use super::crash::reached;
 use super::digest::{Digest, hex};
 use super::file::SampleFile;
-use super::growth::{Finished, Gap, Outcome, Phase, Recorded, StoreError};
+use super::growth::{Finished, Gap, Outcome, Phase, Recorded, StoreError, lost_frames};
 use super::opinion::{SecondOpinion, second_opinion};
 use super::writer::Ticket;
 use crate::dsp::resample::Resampler;
+use crate::dsp::tone::{Key, Tone};
 use crate::pipeline;
 use crate::record::{Ending, GapCause, Reason};
-use crate::wav::{Metadata, quantise::quantise};
+use crate::wav::{Marker, Metadata, marks, quantise::quantise};
 
 /// Samples go to the file in pieces of about this size when there are many.
 const PIECE_BYTES: usize = 64 * 1024;
+/// A key is one on two channels whose onsets lie so near.
+const SAME_KEY_MS: u32 = 50;
 /// A gap is written in pieces of so many samples.
 const ZEROS: [f32; 4_096] = [0.0; 4_096];
 
@@ -30,6 +34,8 @@ const ZEROS: [f32; 4_096] = [0.0; 4_096];
 pub(super) struct Recording {
     ticket: Ticket,
     started_at: Timestamp,
+    /// The device's frame that is its first.
+    start_frame: u64,
     /// What has come and lies beyond the horizon.
     pending: VecDeque<Piece>,
     /// Device frames that have come.
@@ -40,6 +46,8 @@ pub(super) struct Recording {
     horizon_frame: u64,
     /// In device frames: where, how many, why.
     gaps: Vec<(u64, u64, GapCause)>,
+    /// Keys that were heard, each at its onset in device frames.
+    keys: Vec<(u64, Key)>,
     /// `None` at equal rates.
     resampler: Option<Resampler>,
     /// What the resampler has made and is not in `bytes` yet.
@@ -84,11 +92,13 @@ impl Recording {
             resampler: resampled.then(|| Resampler::new(ticket.device_rate, spec.rate, usize::from(spec.channels))),
             ticket,
             started_at,
+            start_frame,
             pending: VecDeque::new(),
             device_frames: 0,
             fed_frames: 0,
             horizon_frame: 0,
             gaps: Vec::new(),
+            keys: Vec::new(),
             resampled: Vec::new(),
             bytes: Vec::new(),
             made_frames: 0,
@@ -136,6 +146,29 @@ impl Recording {
         }
     }
 
+    /// A key was pressed on a channel of the device.
+    pub fn pressed(&mut self, channel: usize, tone: Tone) {
+        let Some(at) = tone.onset_frame.checked_sub(self.start_frame) else { return };
+        // Two channels may hear one key.
+        let near = self.ticket.device_rate.frames_in_ms(SAME_KEY_MS);
+        let heard = self.keys.last().is_some_and(|(last, key)| *key == tone.key && at.abs_diff(*last) < near);
+        if self.ticket.channels.contains(channel) && !heard && self.keys.len() < marks::MOST {
+            self.keys.push((at, tone.key));
+        }
+    }
+
+    /// What lies where in its first `frames` frames.
+    fn markers(&self, frames: u64) -> Vec<Marker> {
+        let gaps = converted(&self.gaps, &self.ticket, frames).into_iter().map(Gap::marker);
+        let keys = self
+            .keys
+            .iter()
+            .map(|(at, key)| Marker { frame: self.frame_of(*at), words: format!("key {}", key.char()) });
+        let mut markers: Vec<Marker> = gaps.chain(keys).filter(|marker| marker.frame < frames).collect();
+        markers.sort_by_key(|marker| marker.frame);
+        markers
+    }
+
     /// The file may be cut at this device frame later.
     pub fn mark(&mut self, at_frame: u64) {
         let frame = self.frame_of(at_frame);
@@ -155,7 +188,9 @@ impl Recording {
         }
         if every > 0 && frames - self.synced_frames >= every {
             self.synced_frames = frames;
-            if let Err(e) = growing.0.sync() {
+            let markers = self.markers(frames);
+            let State::Growing(growing) = &mut self.file else { return };
+            if let Err(e) = growing.0.sync(&markers) {
                 self.fail(StoreError::io("syncing the recording", &e));
             }
         }
@@ -170,13 +205,19 @@ impl Recording {
             self.complete(at_frame, frames);
         }
         let second_opinion = self.second_opinion(&end.ending);
-        let recorded = |file: Finished, gaps: Vec<Gap>, started_at: Timestamp| {
-            let lost = gaps.iter().filter(|gap| gap.cause != GapCause::Muted);
-            Recorded { lost_frames: lost.map(|gap| gap.frames).sum(), file, started_at, gaps }
+        let markers = match &self.file {
+            State::Growing(growing) => self.markers(frames.min(growing.0.frames())),
+            State::Failed { .. } => Vec::new(),
+        };
+        let recorded = |file: Finished, gaps: Vec<Gap>, started_at: Timestamp| Recorded {
+            lost_frames: lost_frames(&gaps),
+            file,
+            started_at,
+            gaps,
         };
         let (recording, error) = match (self.file, keep) {
             (State::Growing(growing), true) => {
-                let (file, error) = close(*growing, frames);
+                let (file, error) = close(*growing, frames, &markers);
                 let gaps = converted(&self.gaps, &self.ticket, file.frames);
                 (Some(recorded(file, gaps, self.started_at)), error)
             }
@@ -192,6 +233,7 @@ impl Recording {
         let committed_frames = recording.as_ref().map_or(0, |recording| recording.file.frames);
         let outcome = Outcome::new(end, &self.ticket, second_opinion, recording, error);
         self.ticket.growth.enter(Phase::Ended(Arc::new(outcome)), committed_frames);
+        reached("told");
     }
 
     /// Brings everything before device frame `at_frame`, where the recording ends with `frames`, into the file.
@@ -306,12 +348,13 @@ impl Recording {
     fn fail(&mut self, error: StoreError) {
         self.pending = VecDeque::new();
         self.bytes = Vec::new();
+        let frames = if let State::Growing(growing) = &self.file { growing.0.frames() } else { 0 };
+        let markers = self.markers(frames);
         let failed = State::Failed { finished: None, error };
         if let State::Growing(growing) = std::mem::replace(&mut self.file, failed)
             && let State::Failed { finished, .. } = &mut self.file
         {
-            let frames = growing.0.frames();
-            *finished = Some(close(*growing, frames).0);
+            *finished = Some(close(*growing, frames, &markers).0);
         }
     }
 
@@ -322,14 +365,14 @@ impl Recording {
 }
 
 /// Finishes a file after `frames`, or after what it has if that is less.
-fn close((file, digest): (SampleFile, Digest), frames: u64) -> (Finished, Option<StoreError>) {
+fn close((file, digest): (SampleFile, Digest), frames: u64, markers: &[Marker]) -> (Finished, Option<StoreError>) {
     let frames = frames.min(file.frames());
     let sha = match digest.at(frames) {
         Some(sha) => Ok(sha),
         None => file.hash(frames),
     };
     let spec = file.spec();
-    let (bytes, error) = file.finish(frames);
+    let (bytes, error) = file.finish(frames, markers);
     let (sha256, error) = match sha {
         Ok(sha) => (hex(&sha.finalize()), error),
         Err(e) => (String::new(), error.or(Some(StoreError::io("reading the recording", &e)))),

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
+use crate::pipeline::Channels;
 use crate::record::Ending;
 use crate::store::file::part_of;
 use crate::store::growth::{StoreErrorKind, Watcher, growth};
@@ -19,6 +20,7 @@ pub(in crate::store) fn ticket(path: &Path, spec: Spec) -> (Ticket, Watcher) {
     let ticket = Ticket {
         path: path.to_owned(),
         spec,
+        channels: Channels::ALL,
         device_rate: spec.rate,
         metadata: Metadata::default(),
         anchor,

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 
 use super::growth::{Outcome, Phase, Teller, Told};
 use super::recording::Recording;
-use crate::pipeline::{Message, RecordingKey};
+use crate::pipeline::{Channels, Message, RecordingKey};
 use crate::rt::beat::Beat;
 use crate::rt::runner::{Command, WriterEnd};
 use crate::units::Rate;
@@ -30,6 +30,8 @@ pub struct Ticket {
     pub path: PathBuf,
     /// What the file's samples are. The channels are those that the pipeline delivers, the rate may be another.
     pub spec: Spec,
+    /// Of the device: keys on the others are not in it.
+    pub channels: Channels,
     /// The rate of what the pipeline delivers.
     pub device_rate: Rate,
     /// For the file's header; when it started is filled in here.
@@ -154,9 +156,14 @@ impl Writer {
                     recording.mark(at_frame);
                 }
             }
-            // Nobody may be listening.
+            Message::Pressed { channel, tone } => {
+                for running in &mut self.running {
+                    running.recording.pressed(channel, tone);
+                }
+                // Nobody may be listening.
+                drop(self.told.send(Told::Pressed { channel, tone }));
+            }
             Message::Answered { key } => drop(self.told.send(Told::Answered(key))),
-            Message::Pressed { channel, tone } => drop(self.told.send(Told::Pressed { channel, tone })),
             Message::Ended { key, mut recorder } => {
                 let Some(end) = recorder.outcome else { return };
                 if let Some(ticket) = recorder.ticket.take() {

@@ -5,6 +5,7 @@
 //! RIFF size WAVE          RF64 instead once the sizes need 64 bits
 //! JUNK 28                 becomes ds64
 //! bext 602                who, when, which operation (EBU Tech 3285)
+//! JUNK                    1,952 in all: markers, once there are any (`marks`)
 //! fmt  16 | 40            40 (extensible) for more than 16 bits or two channels, as Microsoft asks
 //! data size
 //! ```
@@ -16,6 +17,7 @@ use std::os::unix::fs::FileExt;
 
 use jiff::civil::DateTime;
 
+use super::marks::{self, Marker};
 use super::{SampleFormat, Spec};
 use crate::units::Rate;
 
@@ -23,7 +25,10 @@ const RIFF_BYTES: usize = 12;
 const DS64_BYTES: usize = 8 + DS64_BODY as usize;
 const DS64_BODY: u32 = 28;
 const BEXT_BODY: u32 = 602;
-const FMT_AT: usize = RIFF_BYTES + DS64_BYTES + 8 + BEXT_BODY as usize;
+const MARKS_AT: usize = RIFF_BYTES + DS64_BYTES + 8 + BEXT_BODY as usize;
+const FMT_AT: usize = MARKS_AT + marks::BYTES;
+/// No header of ours has more bytes.
+pub const MOST_BYTES: usize = FMT_AT + 8 + 40 + 8;
 const ORIGINATOR: &[u8] = b"tonearm";
 const ORIGINATOR_AT: usize = RIFF_BYTES + DS64_BYTES + 8 + 256;
 /// The tail of both KSDATAFORMAT_SUBTYPE GUIDs; the first two bytes are the plain format tag.
@@ -79,6 +84,7 @@ pub fn header(spec: Spec, metadata: &Metadata, length: Length) -> Vec<u8> {
     let mut out = Vec::with_capacity(len(spec));
     out.extend(front(spec, length));
     bext(&mut out, spec, metadata);
+    out.extend(marks::room(&[]));
     fmt(&mut out, spec);
     out.extend(b"data");
     out.extend(data_size(spec, length).to_le_bytes());
@@ -92,6 +98,16 @@ pub fn set_length(file: &File, spec: Spec, frames: u64) -> io::Result<()> {
     let length = Length::Frames(frames);
     file.write_all_at(&data_size(spec, length).to_le_bytes(), len(spec) as u64 - 4)?;
     file.write_all_at(&front(spec, length), 0)
+}
+
+/// Says in an existing file of ours what lies where.
+pub fn set_markers(file: &File, markers: &[Marker]) -> io::Result<()> {
+    file.write_all_at(&marks::room(markers), MARKS_AT as u64)
+}
+
+/// The markers of a file that begins with these bytes.
+pub fn markers(start: &[u8]) -> Vec<Marker> {
+    start.get(MARKS_AT..FMT_AT).map(marks::read).unwrap_or_default()
 }
 
 /// Makes of a piece of a file of ours, which begins at the file's byte `from`, that of a stream of unknown length.
@@ -254,8 +270,8 @@ mod tests {
                 }
             }
         }
-        assert_eq!(len(spec(1, SampleFormat::S16)), 690);
-        assert_eq!(len(spec(1, SampleFormat::F32)), 714);
+        assert_eq!(len(spec(1, SampleFormat::S16)), 2_642);
+        assert_eq!(len(spec(1, SampleFormat::F32)), MOST_BYTES);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! bytes of a sample. Does not: where files lie, when they are synced, who reads them (`store`, `capture`, `playback`).
 
 pub mod header;
+pub mod marks;
 pub mod quantise;
 pub mod read;
 
@@ -13,6 +14,7 @@ mod hound_tests;
 use crate::units::Rate;
 
 pub use header::{Length, Metadata};
+pub use marks::Marker;
 pub use read::{Info, Reader, WavError};
 
 /// How one sample is stored in a recording.

@@ -43,6 +43,11 @@ impl Callback {
         (callback, uri)
     }
 
+    /// What it was sent so far: the webhook-id of each.
+    pub fn ids(&self) -> Vec<String> {
+        self.heard.lock().unwrap().iter().map(|(headers, _)| text(headers, "webhook-id").to_owned()).collect()
+    }
+
     pub async fn heard(&self, times: usize) -> Vec<(HeaderMap, String)> {
         for _ in 0..750 {
             let heard = self.heard.lock().unwrap().clone();

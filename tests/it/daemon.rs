@@ -66,17 +66,17 @@ impl Daemon {
 
     /// The same, with its words for people going elsewhere.
     pub async fn launch(config: &Path, words: Stdio) -> Outcome<Daemon> {
-        Daemon::launch_with(config, words, &[]).await
+        Daemon::launch_in(config, words, &[]).await
     }
 
-    /// The same, with these variables besides.
-    pub async fn launch_with(config: &Path, words: Stdio, variables: &[(&str, &str)]) -> Outcome<Daemon> {
+    /// The same, with more in its environment.
+    pub async fn launch_in(config: &Path, words: Stdio, environment: &[(&str, &str)]) -> Outcome<Daemon> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tonearm"))
             .args(["serve", "--config"])
             .arg(config)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(words)
-            .envs(variables.iter().copied())
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();

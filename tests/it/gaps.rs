@@ -78,6 +78,7 @@ impl Stage {
             recordings: folder.path().to_owned(),
             max_recordings: 1,
             reserve_bytes: 0,
+            retention: tonearm::control::retention::Policy::default(),
             callback_hosts: Hosts::parse::<&str>(&[]).unwrap(),
             prompts: Prompts::new(None, Hosts::default()).into(),
             retry_for: Duration::from_secs(1),

@@ -124,7 +124,7 @@ async fn systemd_is_told_when_it_is_ready_reloads_lives_and_stops() {
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let config = configure(folder.path(), &[("one", "silence:")], "").unwrap();
     let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "4000000")];
-    let mut daemon = Daemon::launch_with(&config, Stdio::inherit(), &variables).await.unwrap();
+    let mut daemon = Daemon::launch_in(&config, Stdio::inherit(), &variables).await.unwrap();
     let told = move || {
         let mut words = [0; 256];
         let length = socket.recv(&mut words).unwrap();

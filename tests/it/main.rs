@@ -10,10 +10,12 @@ mod clients;
 mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
+mod crash;
 mod daemon;
 mod detectors;
 #[cfg(feature = "device")]
 mod device;
+mod disks;
 mod docs;
 mod echo;
 mod endings;
@@ -27,7 +29,9 @@ mod losses;
 mod muted;
 mod prompts;
 mod refusals;
+mod repair;
 mod restart;
+mod retention;
 mod schema;
 #[path = "../../benches/score/mod.rs"]
 mod score;

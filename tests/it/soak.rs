@@ -29,9 +29,13 @@ const KIB_AN_OPERATION: f64 = 4.0;
 const SLACK_KIB: f64 = 8.0 * 1_024.0;
 
 /// Dice that fall the same way for the same seed (xorshift).
-pub struct Dice(pub u64);
+pub struct Dice(u64);
 
 impl Dice {
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
     pub fn below(&mut self, most: u64) -> u64 {
         for (left, shift) in [(true, 13), (false, 7), (true, 17)] {
             self.0 ^= if left { self.0 << shift } else { self.0 >> shift };
@@ -272,7 +276,7 @@ async fn recordings_that_begin_and_end_at_random_are_all_whole_and_leave_nothing
         let mut workers = JoinSet::new();
         for (number, call) in (1..).zip(&calls) {
             // Multiplied, so that neighbours do not fall alike.
-            let dice = Dice((seed << 8 | number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let dice = Dice::new(seed << 8 | number);
             workers.spawn_local(soak.clone().record(call.clone(), dice));
         }
         let (mut tick, mut line) = (tokio::time::interval(EVERY), 0);

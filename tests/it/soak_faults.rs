@@ -25,6 +25,9 @@ use crate::sound::{Sound, samples};
 const BETWEEN: (u64, u64) = (8, 25);
 /// What passes between the last frame of a recording and the operation's end, and what a loaded host adds, in seconds.
 const SLACK: f64 = 3.0;
+/// A sound server that gets no CPU delivers later than is waited for: what comes then was counted as lost already. So much of
+/// a recording may be counted twice by that, in seconds; the table has the sum.
+const TWICE: f64 = 2.0;
 /// How often the table gets a line.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -37,6 +40,8 @@ struct Account {
     lost: BTreeMap<String, u64>,
     recovered: u64,
     seconds: f64,
+    /// More than the time that passed, in seconds.
+    twice: f64,
 }
 
 struct Line {
@@ -190,7 +195,7 @@ impl Stage {
             assert!(is_of(&samples, tape, &gaps), "{operation} is no piece of what {} hears", line.name);
         }
         let seconds = frames as f64 / hz;
-        let recovered = recording["recovered"] == true;
+        let (recovered, mut twice) = (recording["recovered"] == true, 0.0);
         if recovered {
             if let Some(started) = recording["startedAt"].as_str() {
                 let started = started.parse::<jiff::Timestamp>().unwrap().as_millisecond() as f64 / 1_000.0;
@@ -200,7 +205,13 @@ impl Stage {
             let timeout = if operation["completionReason"] == "mediaReceiveTimeout" { 2.25 } else { 0.0 };
             let silence = if operation["completionReason"] == "maxSilenceTimeout" { 0.2 } else { 0.0 };
             let passed = time(operation, "lastActionDateTime") - time(recording, "startedAt") - timeout - silence;
-            assert!((-0.5..SLACK).contains(&(passed - seconds)), "{passed} s passed: {operation}");
+            if line.tape.is_none() && !gaps.is_empty() && passed < seconds {
+                twice = seconds - passed;
+            }
+            assert!(
+                (-0.5..SLACK).contains(&(passed - seconds + twice)) && twice < TWICE,
+                "{passed} s passed: {operation}"
+            );
         }
         let mut accounts = self.accounts.borrow_mut();
         let account = accounts.entry(line.name).or_default();
@@ -208,6 +219,7 @@ impl Stage {
         account.recorded += frames - of("lostFrames");
         account.recovered += u64::from(recovered);
         account.seconds += seconds;
+        account.twice += twice;
         for (_, long, cause) in gaps {
             *account.lost.entry(cause.to_owned()).or_default() += long;
         }
@@ -271,9 +283,9 @@ impl Stage {
             self.refused.get()
         );
         for (line, account) in self.accounts.borrow().iter() {
-            let Account { recordings, recorded, lost, recovered, seconds } = account;
+            let Account { recordings, recorded, lost, recovered, seconds, twice } = account;
             eprintln!(
-                "{line:>10} | {recordings:>5} recordings, {recovered:>3} recovered | {seconds:>8.1} s | {recorded:>11} frames recorded | lost {lost:?}"
+                "{line:>10} | {recordings:>5} recordings, {recovered:>3} recovered | {seconds:>8.1} s | {recorded:>11} frames recorded | lost {lost:?}, {twice:.1} s twice"
             );
         }
     }
@@ -338,9 +350,9 @@ async fn inner() {
     });
     let work = async {
         let mut workers = JoinSet::new();
-        workers.spawn_local(stage.clone().disturb(Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))));
+        workers.spawn_local(stage.clone().disturb(Dice::new(seed)));
         for (number, line) in (1..).zip(lines) {
-            let dice = Dice((seed << 8 | number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let dice = Dice::new(seed << 8 | number);
             workers.spawn_local(stage.clone().record(Rc::new(line), dice));
         }
         let mut tick = tokio::time::interval(EVERY);

@@ -120,6 +120,17 @@ pub enum Claim {
     OtherBody,
 }
 
+/// What is left of an operation that was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its id.
+    pub id: String,
+    /// The application it belonged to.
+    pub app: String,
+    /// Since when it is gone, Unix milliseconds.
+    pub since_ms: i64,
+}
+
 /// Why the journal cannot do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalError {
@@ -148,7 +159,10 @@ impl fmt::Display for JournalError {
                 "the journal is of schema {found}, this tonearm knows up to {known}: start the version that wrote it, or a later one"
             ),
             JournalError::Foreign => write!(f, "the journal is a database of another program"),
-            JournalError::Corrupt(words) => write!(f, "the journal is damaged: {words}"),
+            JournalError::Corrupt(words) => write!(
+                f,
+                "the journal is damaged ({words}); `tonearm repair` with the [storage] directory puts it aside and leaves the recordings where they are"
+            ),
             JournalError::DiskFull => write!(f, "no space is left for the journal"),
             JournalError::Failed(words) => write!(f, "the journal failed: {words}"),
         }
