@@ -34,6 +34,7 @@ test: ## the tests, with a virtual sound card and, as root, broken disks
 
 test-all: test test-rt clients ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
 	cargo test --no-default-features
+	MINUTES=$(or $(MINUTES),1) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak::
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
 
 clients: ## Microsoft's own clients and others' tools against the daemon, from PyPI and npm
@@ -45,9 +46,10 @@ test-vm: ## the kernel's sound cards, unplugged and busy, and our unit under sys
 	@$(NEED) $(BUILD_NEEDS)
 	@scripts/test-vm.sh $(TEST)
 
-soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
+soak: ## eight lines for eight hours while things go wrong, every frame accounted for; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)
-	MINUTES=$(or $(MINUTES),480) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak
+	@scripts/virtual-card.sh install
+	MINUTES=$(or $(MINUTES),480) RUST_LOG=error TONEARM_TEST_CARD=required cargo test --test it -- --ignored --nocapture soak_faults::every
 
 fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
 	@$(NEED) cc:build-essential g++:g++

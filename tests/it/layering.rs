@@ -46,7 +46,7 @@ const PRIVATE: [(&str, &[&str]); 5] = [
     ("cpal", &["cards.rs", "capture/device.rs", "playback/device.rs"]),
     ("hound", &["wav/", "store/"]),
     ("rusqlite", &["store/journal"]),
-    ("axum", &["api/", "api.rs", "cli/serve.rs"]),
+    ("axum", &["api/", "api.rs", "cli/serve.rs", "cli/serve/front.rs"]),
     ("rtrb", &["rt/", "capture/device.rs"]),
 ];
 

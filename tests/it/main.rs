@@ -22,6 +22,7 @@ mod endings;
 mod fixtures;
 mod gaps;
 mod layering;
+mod life;
 mod live;
 #[cfg(feature = "device")]
 mod losses;
@@ -35,6 +36,8 @@ mod schema;
 #[path = "../../benches/score/mod.rs"]
 mod score;
 mod soak;
+#[cfg(feature = "device")]
+mod soak_faults;
 mod sound;
 mod tls;
 mod tokens;
