@@ -1,10 +1,11 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-rt crash fuzz soak bench bench-detect bench-data lint doc fixtures
+.PHONY: help build demo test test-all clients test-rt players crash fuzz soak bench bench-detect bench-data lint doc reference fixtures
 .DEFAULT_GOAL := help
 SHELL := bash
 
 NEED := scripts/need.sh
 BUILD_NEEDS := cc:build-essential pkg-config pc/alsa:libasound2-dev
+HOST_LIB := $(shell gcc -print-multiarch 2>/dev/null)
 # Sanitizers need their run-time library, which the toolchain brings along.
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 RTSAN_LIB = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/lib/librustc-*_rt.rtsan.a))
@@ -20,11 +21,11 @@ demo: ## records a spoken sentence from a virtual microphone and checks it; DEVI
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
 test: ## the tests, with a virtual sound card and, as root, broken disks
-	@$(NEED) $(BUILD_NEEDS) curl btrfs:btrfs-progs
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
-test-all: test test-rt clients ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
+test-all: test test-rt clients players ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
 	cargo test --no-default-features
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
 
@@ -40,6 +41,10 @@ soak: ## records at random for eight hours and checks every recording; MINUTES=n
 fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
 	@$(NEED) cc:build-essential g++:g++
 	scripts/fuzz.sh $(or $(MINUTES),10)
+
+players: ## growing, finished and huge recordings in sox, ffmpeg and GStreamer
+	@$(NEED) $(BUILD_NEEDS) sox ffmpeg gst-launch-1.0:gstreamer1.0-tools /usr/lib/$(HOST_LIB)/gstreamer-1.0/libgstwavparse.so:gstreamer1.0-plugins-good
+	cargo test --test it -- --ignored players::
 
 crash: ## kills the daemon 200 times at random moments and checks what is left; TIMES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)
@@ -80,3 +85,7 @@ doc: ## the library's documentation
 fixtures: ## makes audio-fixtures/*.wav anew
 	@$(NEED) espeak-ng sox python3
 	scripts/fixtures.sh
+
+reference: ## writes what the program says of its keys and commands into reference/
+	@$(NEED) $(BUILD_NEEDS)
+	WRITE_REFERENCE=1 cargo test --test it -- docs::every_key docs::every_command

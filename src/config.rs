@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -29,7 +30,7 @@ pub use jwt::Jwt;
 const OVERRIDE: &str = "TONEARM__";
 
 /// All of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// HTTP.
@@ -40,6 +41,7 @@ pub struct Config {
     pub record: Record,
     /// The microphones in their order; the first is the default.
     #[serde(deserialize_with = "in_order")]
+    #[schemars(with = "BTreeMap<String, Line>")]
     pub lines: Vec<(String, Line)>,
     /// Who may use the daemon; with none, a token is made at the first start.
     pub applications: Vec<Application>,
@@ -54,7 +56,7 @@ pub struct Config {
 }
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Address and port; `127.0.0.1:8723`. Port 0 takes any that is free.
@@ -74,7 +76,7 @@ pub struct Server {
 }
 
 /// `[storage]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
     /// The folder of all data; `$XDG_DATA_HOME/tonearm` or `~/.local/share/tonearm`.
@@ -93,7 +95,7 @@ pub struct Storage {
 }
 
 /// `[record]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Record {
     /// What a request that does not say it waits for the first speech, in s; 5.
@@ -111,7 +113,7 @@ pub struct Record {
 }
 
 /// `[lines.NAME]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// `device:NAME`, `wav:PATH[?pace=real|fast][&loop=true]` or `silence:`.
@@ -142,7 +144,7 @@ fn two() -> u32 {
 }
 
 /// When a device is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Open {
     /// Always.
@@ -153,7 +155,7 @@ pub enum Open {
 }
 
 /// `[[applications]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Application {
     /// Its name.
@@ -190,7 +192,7 @@ fn all_lines() -> Vec<String> {
 }
 
 /// `[notifications]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Notifications {
     /// Hosts beyond loopback, as `host` or `host:port`; none.
@@ -200,7 +202,7 @@ pub struct Notifications {
 }
 
 /// `[prompts]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prompts {
     /// The folder that `file:` URIs resolve in; without one no file is a prompt.

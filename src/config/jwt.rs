@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Url;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Wrong, within};
@@ -10,7 +11,7 @@ use crate::api::jwt::{ALGORITHMS, Terms};
 use crate::control::hosts::Hosts;
 
 /// `[jwt]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
     /// What `iss` must be.

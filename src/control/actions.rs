@@ -68,6 +68,10 @@ impl Control {
     ) -> Result<Operation, Error> {
         let call = self.established(app, call_id)?;
         let line = self.line_of(&call)?;
+        if line.is_flat() {
+            let words = "the line's source is a file with pace=fast, of which nothing is heard between recordings; it needs pace=real";
+            return Err(Error::new(error::Kind::Conflict, words));
+        }
         let keys = tokio::task::spawn_blocking(move || line.keys()).await;
         let keys = keys.map_err(|_| Error::new(error::Kind::Internal, "opening the line was given up"))?;
         let keys = keys.map_err(|why| Error::new(error::Kind::Unavailable, why.to_string()))?;

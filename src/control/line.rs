@@ -316,8 +316,8 @@ impl Line {
         own.or_else(|| self.microphone.desk().ok())
     }
 
-    /// The keys that its channels hear from now on; the device is opened if it was not. Of a file that every recording
-    /// reads from its start nothing is heard.
+    /// The keys that its channels hear from now on; the device is opened if it was not. A line that
+    /// [is flat](Line::is_flat) hears none.
     pub fn keys(&self) -> Result<Keys, LineError> {
         let desk = if self.opens_when_asked() { self.microphone.open() } else { self.microphone.desk() };
         let desk = desk.map_err(LineError::NotReady)?;

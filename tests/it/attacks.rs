@@ -130,7 +130,7 @@ async fn who_does_not_say_what_he_wants_is_not_waited_for() {
 #[tokio::test]
 async fn thousands_of_idle_connections_do_not_touch_a_recording() {
     let limit = |files| Rlimit { current: Some(files), maximum: getrlimit(Resource::Nofile).maximum };
-    setrlimit(Resource::Nofile, limit(4_096)).unwrap();
+    setrlimit(Resource::Nofile, limit(16_384)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path()).await;
     // What a service usually may open.
@@ -139,7 +139,7 @@ async fn thousands_of_idle_connections_do_not_touch_a_recording() {
     let request = r#"{"playBeep":false,"maxRecordDurationInSeconds":2,"initialSilenceTimeoutInSeconds":60}"#;
     let operation = daemon.post("/app/calls/mic/record", request).await.unwrap();
     let mut idle = Vec::new();
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         idle.push(connect(&daemon).await);
     }
     // It ends meanwhile, for which files have to be opened.

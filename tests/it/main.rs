@@ -7,6 +7,7 @@ mod barge_in;
 mod callbacks;
 mod chunking;
 mod clients;
+mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
 mod crash;
@@ -23,6 +24,7 @@ mod gaps;
 mod layering;
 mod live;
 mod muted;
+mod players;
 mod prompts;
 mod refusals;
 mod repair;

@@ -314,3 +314,15 @@ async fn an_answerable_prompt_that_cannot_be_played_fails_and_its_recording_with
     let operation = stage.play(&request.to_string()).await;
     assert_eq!(summary(&operation), ("failed", "playPromptFailed", 500, 8511));
 }
+
+#[tokio::test]
+async fn a_beep_that_cannot_be_played_fails_the_recording_by_its_name() {
+    let stage = stage(&talk(), "real", "").await;
+    std::fs::create_dir(stage.folder.path().join("played.wav")).unwrap();
+    for prompts in [json!([]), json!([prompt("file:none.wav")])] {
+        let operation = stage.play(&json!({"prompts": prompts, "playBeep": true}).to_string()).await;
+        let expected = if prompts == json!([]) { ("playBeepFailed", 8512) } else { ("playPromptFailed", 8535) };
+        assert_eq!(summary(&operation), ("failed", expected.0, 500, expected.1), "{operation}");
+        assert_eq!((&operation["recording"], &operation["recordingLocation"]), (&Value::Null, &Value::Null));
+    }
+}

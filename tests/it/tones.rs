@@ -59,6 +59,15 @@ async fn a_muted_call_hears_no_keys() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_read_flat_out_has_no_keys_to_subscribe_to() {
+    let stage = Stage::set(&Sound::at(16_000).hiss(500), "fast").await;
+    let answer = stage.daemon.send(Method::POST, "/app/calls/mic/subscribeToTone", Some("{}")).await.unwrap();
+    assert_eq!(answer.status(), 409);
+    let error: Value = answer.json().await.unwrap();
+    assert!(error["error"]["message"].as_str().unwrap().contains("pace=real"), "{error}");
+}
+
+#[tokio::test]
 async fn who_subscribes_to_tones_needs_the_role_and_who_mutes_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let config = crate::daemon::configure(folder.path(), &[("mic", "silence:")], "").unwrap();
