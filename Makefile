@@ -1,5 +1,5 @@
 # Every verb installs what it lacks (Debian packages, as root or with sudo) and says so.
-.PHONY: help build demo test test-all clients test-rt players crash fuzz soak bench bench-detect bench-data lint doc reference fixtures
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' Makefile)
 .DEFAULT_GOAL := help
 SHELL := bash
 
@@ -17,6 +17,14 @@ build: ## the program, optimised
 	@$(NEED) $(BUILD_NEEDS)
 	cargo build --release
 
+deb: ## a Debian package, in target/debian
+	@$(NEED) $(BUILD_NEEDS) dpkg-shlibdeps:dpkg-dev
+	cargo build --release
+	@scripts/deb.sh
+
+test-deb: deb ## installs, upgrades and removes the package in a virtual machine while it records
+	@scripts/test-deb.sh
+
 demo: ## records a spoken sentence from a virtual microphone and checks it; DEVICE=default uses a real one
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
@@ -33,6 +41,10 @@ clients: ## Microsoft's own clients and others' tools against the daemon, from P
 	@$(NEED) $(BUILD_NEEDS) python3:python3-venv npm:nodejs npm
 	@tests/clients/install.sh
 	cargo test --test it -- --ignored clients::
+
+test-vm: ## the kernel's sound cards, unplugged and busy, and our unit under systemd, in an emulated machine; TEST=name
+	@$(NEED) $(BUILD_NEEDS)
+	@scripts/test-vm.sh $(TEST)
 
 soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)

@@ -154,7 +154,7 @@ fn commit(period_ms: u32, stop_tones: &[&str], pieces: u64) -> Result<(Vec<f64>,
     let piece = Sound::at(rate.hz()).hiss(period_ms).samples;
     let (mut device, consumer) = ring::<i16>(1, 2 * rate.hz() as usize);
     let (mut plain_device, plain) = ring::<i16>(1, 2 * rate.hz() as usize);
-    let capture = Capture { rate, ring: consumer, feed: Feeding::Alone(Box::new(())) };
+    let capture = Capture::of(&Source::Silence, rate, consumer, Feeding::Alone(Box::new(())));
     let (mut growth, _line) = record(capture, folder.path(), stop_tones);
 
     let (over, enough) = (&AtomicBool::new(false), pieces * piece.len() as u64);

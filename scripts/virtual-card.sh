@@ -2,6 +2,7 @@
 # A virtual sound card for hosts without one: PulseAudio with a null sink whose monitor is a microphone.
 #   virtual-card.sh install          its Debian packages, if they are not there
 #   virtual-card.sh start DIR        starts it under DIR; then: source DIR/env
+#     MIC=vmic HZ=48000 CHANNELS=2   what its microphone is called, and how the card runs
 #   virtual-card.sh play DIR FILE    plays a WAV into the microphone, in real time
 #   virtual-card.sh stop DIR         stops the one under DIR
 # What is played to "vspk" is what "vmic" hears, bit for bit at 48 kHz in 16 bits.
@@ -9,13 +10,13 @@ set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 
 start() {
-  local dir; dir=$(realpath -m "$1")
+  local dir mic=${MIC:-vmic} hz=${HZ:-48000} channels=${CHANNELS:-2}; dir=$(realpath -m "$1")
   mkdir -p "$dir/home" "$dir/run"; chmod 700 "$dir/run"
   cat > "$dir/card.pa" <<PA
 load-module module-native-protocol-unix auth-anonymous=1 socket=$dir/native
-load-module module-null-sink sink_name=vspk rate=48000 channels=2 format=s16le norewinds=1 sink_properties=device.description=VirtualSpeaker
-load-module module-remap-source source_name=vmic master=vspk.monitor source_properties=device.description=VirtualMic remix=no
-set-default-source vmic
+load-module module-null-sink sink_name=vspk rate=$hz channels=$channels format=s16le norewinds=1 sink_properties=device.description=VirtualSpeaker
+load-module module-remap-source source_name=$mic master=vspk.monitor rate=$hz channels=$channels source_properties=device.description=VirtualMic remix=no
+set-default-source $mic
 set-default-sink vspk
 PA
   cat > "$dir/asound.conf" <<'ASOUND'

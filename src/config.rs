@@ -18,6 +18,7 @@ use crate::api::MEDIA_ROLE;
 use crate::api::record::Limits;
 use crate::capture::Source;
 use crate::control::call::plain;
+use crate::control::chain::DeviceLoss;
 use crate::control::hosts::Hosts;
 use crate::control::retention::Policy;
 use crate::pipeline::Channels;
@@ -113,7 +114,7 @@ pub struct Record {
 }
 
 /// `[lines.NAME]`
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// `device:NAME`, `wav:PATH[?pace=real|fast][&loop=true]` or `silence:`.
@@ -133,6 +134,9 @@ pub struct Line {
     /// With no frames for so long the device is dead, 1 to 3,600 s; 2.
     #[serde(default = "two")]
     pub media_timeout_seconds: u32,
+    /// What its recordings do when the device is lost: `end`, or `wait`, which is to go on with a gap; `end`.
+    #[serde(default)]
+    pub device_loss: DeviceLoss,
 }
 
 fn none() -> String {
@@ -220,6 +224,7 @@ impl Default for Config {
             rate: None,
             playback: none(),
             media_timeout_seconds: two(),
+            device_loss: DeviceLoss::End,
         };
         Config {
             server: Server::default(),
@@ -363,6 +368,15 @@ impl Config {
                 let why = format!("lines {other:?} and {name:?} would be one call: dashes do not count");
                 return Err(Wrong::at(&format!("lines.{name}"), why));
             }
+            let same = |other: &&(String, Line)| other.1.source == line.source;
+            if let Some((other, its)) = self.lines[..index].iter().find(same)
+                && (its.device_loss, its.media_timeout_seconds) != (line.device_loss, line.media_timeout_seconds)
+            {
+                let why = format!(
+                    "lines {other:?} and {name:?} share a source, so they need the same device_loss and media_timeout_seconds"
+                );
+                return Err(Wrong::at(&format!("lines.{name}"), why));
+            }
         }
         self.applications.iter().enumerate().try_for_each(|(index, app)| self.check_application(index, app, &hosts))
     }
@@ -387,6 +401,19 @@ impl Config {
             Some(Err(why)) => wrong(".callback_uri", format!("has no valid callback_uri: {why}")),
             _ => Ok(()),
         }
+    }
+
+    /// The keys that a running daemon cannot take from here, where they are not what they were.
+    pub fn fixed_but_different(&self, before: &Config) -> Vec<&'static str> {
+        let (now, then) = (&self.server, &before.server);
+        let different = [
+            ("server.listen", now.listen != then.listen),
+            ("server.public_url", now.public_url != then.public_url),
+            ("server.tls_cert", now.tls_cert != then.tls_cert),
+            ("server.tls_key", now.tls_key != then.tls_key),
+            ("storage.directory", self.storage.directory != before.storage.directory),
+        ];
+        different.into_iter().filter_map(|(key, is_different)| is_different.then_some(key)).collect()
     }
 
     /// How samples are stored.

@@ -37,7 +37,7 @@ impl Bench {
         rtsan_standalone::ensure_initialized();
         let rate = Rate::new(HZ).unwrap();
         let (producer, ring) = ring::<i16>(CHANNELS, 2 * HZ as usize);
-        let pace = Pace::Live { media_timeout: std::time::Duration::from_secs(2) };
+        let pace = Pace::Live { media_timeout: Some(std::time::Duration::from_secs(2)) };
         let (runner, end, _) = runner(Parts {
             ring,
             hearing: Hearing::new(rate, CHANNELS),

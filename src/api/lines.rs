@@ -15,7 +15,8 @@ use serde_json::json;
 use super::Api;
 use super::body::pieces;
 use super::calls::App;
-use super::wire::{CollectionBody, LevelBody, LineBody, LineReadyBody, ReadyBody};
+use super::operations::tenths;
+use super::wire::{CollectionBody, DeviceBody, LevelBody, LineBody, LineReadyBody, ReadyBody};
 use crate::control::line::Line;
 use crate::dsp::ear::Meter;
 
@@ -29,15 +30,11 @@ pub async fn healthz() -> Response {
 
 /// Which lines can record.
 pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
-    let lines: Vec<LineReadyBody> = api
-        .control
-        .lines()
-        .iter()
-        .map(|line| {
-            let reason = line.ready().err().map(|why| why.to_string());
-            LineReadyBody { line: line.name(), ready: reason.is_none(), reason }
-        })
-        .collect();
+    let all = api.control.lines();
+    let ready = |line: &Arc<Line>| line.ready().err();
+    let lines = all.iter().map(|line| (line.name(), ready(line)));
+    let lines: Vec<LineReadyBody> =
+        lines.map(|(line, reason)| LineReadyBody { line, ready: reason.is_none(), reason }).collect();
     let ready = lines.iter().all(|line| line.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadyBody { ready, lines })).into_response()
@@ -51,7 +48,7 @@ pub async fn lines(State(api): State<Arc<Api>>, app: App) -> Response {
 }
 
 fn usable(api: &Api, app: &App) -> Vec<Arc<Line>> {
-    api.control.lines().iter().filter(|line| app.0.may_use(line.name())).cloned().collect()
+    api.control.lines().into_iter().filter(|line| app.0.may_use(line.name())).collect()
 }
 
 fn line_json(line: &Line) -> LineBody<'_> {
@@ -63,6 +60,13 @@ fn line_json(line: &Line) -> LineBody<'_> {
         channels: spec.map(|spec| spec.channels),
         sample_rate: spec.map(|spec| spec.rate.hz()),
         levels: line.meters().iter().map(meter_json).collect(),
+        device: line.health().map(|health| DeviceBody {
+            xruns: health.xruns(),
+            errors: health.errors(),
+            lost_frames: health.lost_frames(),
+            real_time: health.is_real_time(),
+            clock_drift_ppm: health.drift_ppm().map(tenths),
+        }),
     }
 }
 

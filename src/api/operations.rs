@@ -80,7 +80,13 @@ fn recording(recording: &Recording) -> RecordingBody<'_> {
         lost_frames: recording.lost_frames,
         gaps: recording.gaps.iter().map(|gap| GapBody { at: gap.at, frames: gap.frames, cause: &gap.cause }).collect(),
         recovered: recording.recovered,
+        clock_drift_ppm: recording.clock_drift_ppm.map(tenths),
     }
+}
+
+/// To one place behind the point.
+pub(super) fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn evidence<'a>(evidence: &'a Evidence, reason: Option<&'static str>) -> EvidenceBody<'a> {

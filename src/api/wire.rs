@@ -96,6 +96,9 @@ pub struct RecordingBody<'a> {
     pub gaps: Vec<GapBody<'a>>,
     /// Whether a crash ended it.
     pub recovered: bool,
+    /// How much faster the device's clock ran than the host's, in parts per million: nothing is stretched to make up for
+    /// it. Null before ten seconds without a loss.
+    pub clock_drift_ppm: Option<f64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -233,6 +236,24 @@ pub struct LineBody<'a> {
     pub sample_rate: Option<u32>,
     /// One a channel.
     pub levels: Vec<LevelBody>,
+    /// How its device is doing since it was opened last; null while it is closed.
+    pub device: Option<DeviceBody>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "device")]
+pub struct DeviceBody {
+    /// How often it said that it lost frames.
+    pub xruns: u64,
+    /// How many other errors it had.
+    pub errors: u64,
+    /// Frames that it lost, by its time stamps.
+    pub lost_frames: u64,
+    /// Whether its thread has real-time priority.
+    pub real_time: bool,
+    /// How much faster its clock runs than the host's, in parts per million; null before ten seconds without a loss.
+    pub clock_drift_ppm: Option<f64>,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -5,8 +5,6 @@
 //! its errors into the log; and the pipeline's, which reads the ring. The callback and the error callback only copy into
 //! wait-free rings and count.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use audio_thread_priority::{RtPriorityThreadInfo, get_current_thread_info, promote_thread_to_real_time};
@@ -14,9 +12,11 @@ use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{ErrorKind, I24, SampleFormat, SizedSample, StreamConfig, U24};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::drift::Drift;
 use super::gaps::Gaps;
-use super::{Capture, Feeding};
-use crate::cards::{self, DeviceError, Direction, Wanted};
+use super::health::Health;
+use super::{Capture, Feeding, Same};
+use crate::cards::{self, DeviceError, Direction, Identity, Wanted};
 use crate::record::GapCause;
 use crate::rt::ring::{Captured, Consumer, Producer, Sample, ring};
 use crate::units::Rate;
@@ -39,46 +39,6 @@ const ERRORS: usize = 8;
 /// At most one line a device in this many of the keeper's looks: a device in trouble has thousands of errors a second.
 const LOOKS_PER_LINE: u32 = 20;
 
-/// How a device is doing; may be read from any thread.
-#[derive(Clone, Debug)]
-pub struct Health(Arc<Counters>);
-
-#[derive(Debug, Default)]
-struct Counters {
-    xruns: AtomicU64,
-    errors: AtomicU64,
-    lost_frames: AtomicU64,
-    dead: AtomicBool,
-    real_time: AtomicBool,
-}
-
-impl Health {
-    /// How often it said that it lost frames.
-    pub fn xruns(&self) -> u64 {
-        self.0.xruns.load(Ordering::Relaxed)
-    }
-
-    /// How many other errors it had.
-    pub fn errors(&self) -> u64 {
-        self.0.errors.load(Ordering::Relaxed)
-    }
-
-    /// How many frames it lost, by its time stamps. What the ring could not take is not among them.
-    pub fn lost_frames(&self) -> u64 {
-        self.0.lost_frames.load(Ordering::Relaxed)
-    }
-
-    /// Whether it said that it is gone; it has to be opened anew then. A device can be gone without saying so.
-    pub fn is_dead(&self) -> bool {
-        self.0.dead.load(Ordering::Acquire)
-    }
-
-    /// Whether its thread was given real-time priority.
-    pub fn is_real_time(&self) -> bool {
-        self.0.real_time.load(Ordering::Relaxed)
-    }
-}
-
 /// A microphone that runs. It stops when this is dropped.
 pub struct Device {
     /// Its rate.
@@ -95,12 +55,23 @@ pub struct Device {
     pub captured: Captured,
     /// How it is doing.
     pub health: Health,
+    /// Which it is.
+    pub identity: Identity,
     keeper: Keeper,
 }
 
 /// Opens a microphone as it offers itself and lets it run.
 pub fn open(name: &str) -> Result<Capture, DeviceError> {
     open_with(name, Wanted::default()).map(Capture::from)
+}
+
+/// Opens the same microphone again that was opened before, and no other that goes by its name now.
+pub fn reopen(identity: &Identity) -> Result<Capture, DeviceError> {
+    identity.check()?;
+    let device = open_with(&identity.name, Wanted::default())?;
+    // It may have been changed for another while it was being opened.
+    identity.check()?;
+    Ok(device.into())
 }
 
 /// Opens a microphone and lets it run; `name` is what follows `device:`.
@@ -118,9 +89,9 @@ pub fn open_with(name: &str, wanted: Wanted) -> Result<Device, DeviceError> {
     spawned.map_err(|error| DeviceError::Failed(format!("{name}: no thread for it: {error}")))?;
     let keeper = Keeper { stop: Some(stop), closed };
     match reported.recv_timeout(OPEN_TIMEOUT) {
-        Ok(Ok(Opened { rate, channels, format, period_frames, consumer, health })) => {
+        Ok(Ok(Opened { rate, channels, format, period_frames, consumer, health, identity })) => {
             let captured = consumer.captured();
-            Ok(Device { rate, channels, format, period_frames, consumer, captured, health, keeper })
+            Ok(Device { rate, channels, format, period_frames, consumer, captured, health, identity, keeper })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(DeviceError::Failed(format!("{name}: it did not open within {} s", OPEN_TIMEOUT.as_secs()))),
@@ -129,8 +100,8 @@ pub fn open_with(name: &str, wanted: Wanted) -> Result<Device, DeviceError> {
 
 impl From<Device> for Capture {
     fn from(device: Device) -> Capture {
-        let Device { rate, consumer, keeper, .. } = device;
-        Capture { rate, ring: consumer, feed: Feeding::Alone(Box::new(keeper)) }
+        let Device { rate, consumer, keeper, health, identity, .. } = device;
+        Capture { rate, ring: consumer, feed: Feeding::Alone(Box::new(keeper)), health, same: Same::Device(identity) }
     }
 }
 
@@ -155,6 +126,7 @@ struct Opened {
     period_frames: usize,
     consumer: Consumer,
     health: Health,
+    identity: Identity,
 }
 
 /// What the callbacks leave for the keeper.
@@ -193,7 +165,7 @@ fn keep(name: &str, wanted: Wanted, report: &Sender<Result<Opened, DeviceError>>
 /// Asks for real-time priority; a host that refuses is no reason not to record.
 fn promote(name: &str, thread: RtPriorityThreadInfo, period_frames: usize, rate: Rate, health: &Health) {
     match promote_thread_to_real_time(thread, period_frames as u32, rate.hz()) {
-        Ok(_) => health.0.real_time.store(true, Ordering::Relaxed),
+        Ok(_) => health.note_real_time(),
         Err(error) => tracing::warn!(
             device = name,
             "no real-time priority for its thread, so a busy host may lose frames; LimitRTPRIO= or root allows it: {error}"
@@ -219,7 +191,8 @@ fn start(name: &str, wanted: Wanted) -> Result<(cpal::Stream, Opened, Post), Dev
     let asked_frames = rate.frames_in_ms(PERIOD_MS) as usize;
     let period_frames = stream.buffer_size().map_or(asked_frames, |frames| frames as usize);
     let channels = usize::from(config.channels());
-    Ok((stream, Opened { rate, channels, format: format.to_string(), period_frames, consumer, health }, post))
+    let (format, identity) = (format.to_string(), cards::identity(name, &device));
+    Ok((stream, Opened { rate, channels, format, period_frames, consumer, health, identity }, post))
 }
 
 struct Built {
@@ -254,17 +227,19 @@ where
     T: Sample + SizedSample,
 {
     let (producer, consumer) = ring::<T>(usize::from(config.channels), rate.frames_in_ms(RING_MS) as usize);
-    let health = Health(Arc::default());
+    let health = Health::default();
     let (seat, threads) = rtrb::RingBuffer::new(1);
     let (letters, errors) = rtrb::RingBuffer::new(ERRORS);
     let mut intake = Intake {
         producer,
         channels: usize::from(config.channels),
         gaps: Gaps::new(rate),
+        drift: Drift::new(rate),
+        first: None,
         xruns_seen: 0,
-        counters: health.0.clone(),
+        health: health.clone(),
     };
-    let mut complaints = Complaints { letters, counters: health.0.clone() };
+    let mut complaints = Complaints { letters, health: health.clone() };
     let mut seat = Some(seat);
     let stream = device.build_input_stream(
         config,
@@ -292,19 +267,27 @@ struct Intake<T> {
     producer: Producer<T>,
     channels: usize,
     gaps: Gaps,
+    drift: Drift,
+    /// The first callback, on the stream's clock and since the device was opened.
+    first: Option<(u64, Duration)>,
     xruns_seen: u64,
-    counters: Arc<Counters>,
+    health: Health,
 }
 
 impl<T: Sample> Intake<T> {
     #[cfg_attr(feature = "rtsan", rtsan_standalone::nonblocking)]
     fn take(&mut self, samples: &[T], now_ns: u64) {
-        let xruns = self.counters.xruns.load(Ordering::Relaxed);
+        let (first_ns, opened) = *self.first.get_or_insert_with(|| (now_ns, self.health.age()));
+        self.health.heard(opened + Duration::from_nanos(now_ns.saturating_sub(first_ns)));
+        let (frames, xruns) = (samples.len() / self.channels, self.health.xruns());
         let xrun = xruns != self.xruns_seen;
         self.xruns_seen = xruns;
-        let lost = self.gaps.observe(now_ns, samples.len() / self.channels, xrun);
+        let lost = self.gaps.observe(now_ns, frames, xrun);
+        if let Some(ppm) = self.drift.observe(now_ns, frames, xrun || lost > 0) {
+            self.health.note_drift(ppm);
+        }
         if lost > 0 {
-            self.counters.lost_frames.fetch_add(lost, Ordering::Relaxed);
+            self.health.note_lost(lost);
             self.producer.lose(lost, if xrun { GapCause::Xrun } else { GapCause::DeviceLost });
         }
         self.producer.push(samples);
@@ -314,7 +297,7 @@ impl<T: Sample> Intake<T> {
 /// The error callback's end; cpal calls it on the audio thread.
 struct Complaints {
     letters: rtrb::Producer<cpal::Error>,
-    counters: Arc<Counters>,
+    health: Health,
 }
 
 impl Complaints {
@@ -328,12 +311,12 @@ impl Complaints {
     #[cfg_attr(feature = "rtsan", rtsan_standalone::nonblocking)]
     fn count(&mut self, kind: ErrorKind) {
         match kind {
-            ErrorKind::Xrun => self.counters.xruns.fetch_add(1, Ordering::Relaxed),
-            _ => self.counters.errors.fetch_add(1, Ordering::Relaxed),
-        };
+            ErrorKind::Xrun => self.health.note_xrun(),
+            _ => self.health.note_error(),
+        }
         use ErrorKind::{DeviceNotAvailable, HostUnavailable, StreamInvalidated};
         if matches!(kind, DeviceNotAvailable | StreamInvalidated | HostUnavailable) {
-            self.counters.dead.store(true, Ordering::Release);
+            self.health.note_dead();
         }
     }
 }
@@ -377,11 +360,11 @@ mod tests {
 
     fn intake(frames: usize) -> (Intake<i16>, Complaints, rtrb::Consumer<cpal::Error>, Consumer) {
         let (producer, consumer) = ring(1, frames);
-        let counters = Arc::new(Counters::default());
+        let health = Health::default();
         let (letters, errors) = rtrb::RingBuffer::new(ERRORS);
-        let gaps = Gaps::new(Rate::TELEPHONE);
-        let intake = Intake { producer, channels: 1, gaps, xruns_seen: 0, counters: counters.clone() };
-        (intake, Complaints { letters, counters }, errors, consumer)
+        let (gaps, drift) = (Gaps::new(Rate::TELEPHONE), Drift::new(Rate::TELEPHONE));
+        let intake = Intake { producer, channels: 1, gaps, drift, first: None, xruns_seen: 0, health: health.clone() };
+        (intake, Complaints { letters, health }, errors, consumer)
     }
 
     #[test]
@@ -396,7 +379,7 @@ mod tests {
         let gap = crate::rt::ring::Gap { at_frame: 160, frames: 160, cause: GapCause::Xrun };
         assert_eq!(consumer.read(&mut out), crate::rt::ring::Read::Gap(gap));
         assert_eq!(consumer.read(&mut out), crate::rt::ring::Read::Frames(80));
-        assert_eq!(intake.counters.lost_frames.load(Ordering::Relaxed), 160);
+        assert_eq!(intake.health.lost_frames(), 160);
     }
 
     #[test]
@@ -405,10 +388,10 @@ mod tests {
         for _ in 0..10_000 {
             complaints.take(cpal::Error::with_message(ErrorKind::BackendError, "POLLERR".to_owned()));
         }
-        assert_eq!(complaints.counters.errors.load(Ordering::Relaxed), 10_000);
-        assert!(!complaints.counters.dead.load(Ordering::Relaxed));
+        assert_eq!(complaints.health.errors(), 10_000);
+        assert!(!complaints.health.is_dead());
         complaints.take(ErrorKind::DeviceNotAvailable.into());
-        assert!(complaints.counters.dead.load(Ordering::Relaxed));
+        assert!(complaints.health.is_dead());
         assert_eq!(std::iter::from_fn(|| errors.pop().ok()).count(), ERRORS);
     }
 

@@ -5,7 +5,10 @@
 #[cfg(feature = "device")]
 pub mod device;
 #[cfg(feature = "device")]
+mod drift;
+#[cfg(feature = "device")]
 mod gaps;
+pub mod health;
 pub mod wav;
 
 use std::fmt;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use crate::rt::ring::Consumer;
 use crate::units::Rate;
+use health::Health;
 
 /// A source as configuration writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +101,37 @@ pub struct Capture {
     pub ring: Consumer,
     /// What keeps it going.
     pub feed: Feeding,
+    /// How it is doing.
+    pub health: Health,
+    /// How to come by the same again.
+    pub same: Same,
+}
+
+impl Capture {
+    /// What is no device, and is always well.
+    pub fn of(source: &Source, rate: Rate, ring: Consumer, feed: Feeding) -> Capture {
+        Capture { rate, ring, feed, health: Health::default(), same: Same::Source(source.clone()) }
+    }
+}
+
+/// Which source it is, so that no other is taken for it when it is opened again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// By its name in the configuration: no other can stand behind it.
+    Source(Source),
+    /// A device.
+    #[cfg(feature = "device")]
+    Device(crate::cards::Identity),
+}
+
+impl fmt::Display for Same {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Same::Source(source) => source.fmt(f),
+            #[cfg(feature = "device")]
+            Same::Device(identity) => identity.fmt(f),
+        }
+    }
 }
 
 /// What keeps a source going.
@@ -119,14 +154,23 @@ pub fn open_with_lead(source: &Source, lead: Duration) -> Result<Capture, String
         Source::Device(name) => device::open(name).map_err(|error| error.to_string()),
         #[cfg(not(feature = "device"))]
         Source::Device(name) => Err(format!("device:{name} cannot be opened: this build has no sound devices")),
-        Source::Silence => Ok(wav::paced(wav::Feed::silence(), lead)),
+        Source::Silence => Ok(wav::paced(source, wav::Feed::silence(), lead)),
         Source::Wav { path, pace, repeat } => {
             let feed = wav::Feed::open(path, *repeat).map_err(|error| format!("{}: {error}", path.display()))?;
             Ok(match pace {
-                Pace::Real => wav::paced(feed, lead),
-                Pace::Fast => wav::asked(feed),
+                Pace::Real => wav::paced(source, feed, lead),
+                Pace::Fast => wav::asked(source, feed),
             })
         }
+    }
+}
+
+/// Opens the same source again, and no other.
+pub fn reopen(same: &Same) -> Result<Capture, String> {
+    match same {
+        Same::Source(source) => open(source),
+        #[cfg(feature = "device")]
+        Same::Device(identity) => device::reopen(identity).map_err(|error| error.to_string()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Capture, Feeding};
+use super::{Capture, Feeding, Source};
 use crate::clock;
 use crate::rt::ring::{Consumer, Producer, Sample, ring};
 use crate::units::Rate;
@@ -165,18 +165,18 @@ impl<T: Stored> Tape<T> {
 }
 
 /// A source that delivers when it is asked to.
-pub fn asked((feed, ring): (Feed, Consumer)) -> Capture {
-    Capture { rate: feed.rate, ring, feed: Feeding::Asked(feed.into()) }
+pub fn asked(source: &Source, (feed, ring): (Feed, Consumer)) -> Capture {
+    Capture::of(source, feed.rate, ring, Feeding::Asked(feed.into()))
 }
 
 /// A source that delivers in real time, on a thread of its own, after so much silence.
-pub fn paced((mut feed, ring): (Feed, Consumer), lead: Duration) -> Capture {
+pub fn paced(source: &Source, (mut feed, ring): (Feed, Consumer), lead: Duration) -> Capture {
     let rate = feed.rate;
     feed.lead_in(rate.frames_in_time(lead));
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     let thread = std::thread::Builder::new().name("capture".into()).spawn(move || deliver(&mut feed, &stopped));
-    Capture { rate, ring, feed: Feeding::Alone(Box::new(Pacer { stop, thread: thread.ok() })) }
+    Capture::of(source, rate, ring, Feeding::Alone(Box::new(Pacer { stop, thread: thread.ok() })))
 }
 
 struct Pacer {

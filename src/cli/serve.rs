@@ -1,5 +1,8 @@
 //! `tonearm serve`: the daemon.
 
+mod front;
+mod lines;
+mod systemd;
 mod tls;
 
 use std::fs;
@@ -10,27 +13,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::ServiceExt;
+use axum::{Router, ServiceExt};
 use axum_server::tls_rustls::RustlsAcceptor;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tower::Layer;
 
+use self::front::Front;
 use super::{Done, Failure};
 use crate::api::auth::{Door, RecordingTokens, digest};
 use crate::api::connections::Guard;
 use crate::api::jwt::Issuer;
 use crate::api::operations::{Links, Notifications};
 use crate::api::{Api, MEDIA_ROLE, name_of, normalise, router};
-use crate::config::{self, Config, Open};
-use crate::control::chain::Setup;
+use crate::config::{self, Config};
 use crate::control::hosts::Hosts;
-use crate::control::line::{self, Line, Microphone};
+use crate::control::line::Line;
 use crate::control::notify::signing_key;
 use crate::control::prompts::Prompts;
 use crate::control::{Application, Control, Settings};
-use crate::pipeline::Channels;
 use crate::store::hex;
 use crate::store::journal::Journal;
 use crate::store::lock::Lock;
@@ -60,7 +62,7 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| Failure::Failed(error.to_string()))?;
-        runtime.block_on(serve(config)).map_err(Failure::Failed)
+        runtime.block_on(serve(self.config.clone(), config)).map_err(Failure::Failed)
     }
 }
 
@@ -75,14 +77,24 @@ fn log() {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+/// What stays as it is from the start to the end, whatever the configuration becomes.
+struct Standing {
+    /// Where the configuration is read from.
+    file: Option<PathBuf>,
+    data: PathBuf,
+    recordings: PathBuf,
+    journal: Arc<Journal>,
+    links: Links,
+    tokens: RecordingTokens,
+    address: String,
+}
+
+async fn serve(file: Option<PathBuf>, mut config: Config) -> Result<(), String> {
     let data = data_folder(&config)?;
     let _lock = Lock::take(&data).map_err(|error| error.to_string())?;
     let recordings = folder(data.join("recordings"))?;
     let journal = Journal::open(&data.join("journal.sqlite")).map_err(|error| error.to_string())?;
     let tokens = RecordingTokens::new(host_key(&data.join("host.key"))?);
-    let applications = applications(&config, &data)?;
-    let lines = lines(&config, &recordings)?;
 
     let listener = TcpListener::bind(config.server.listen)
         .map_err(|error| format!("{} cannot be listened on: {error}", config.server.listen))?;
@@ -93,33 +105,13 @@ async fn serve(config: Config) -> Result<(), String> {
     let base = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let links = Links { base: Some(base.trim_end_matches('/').to_owned()), tokens: Some(tokens.clone()) };
 
-    let control = Control::start(Settings {
-        lines: lines.clone(),
-        applications: applications.clone(),
-        journal: Arc::new(journal),
-        recordings,
-        max_recordings: config.record.max_recordings,
-        reserve_bytes: config.storage.reserve_bytes,
-        retention: config.retention(),
-        callback_hosts: Hosts::parse(&config.notifications.allow_hosts)?,
-        prompts: Prompts::new(config.prompts.directory.clone(), Hosts::parse(&config.prompts.allow_hosts)?),
-        retry_for: Duration::from_secs(config.notifications.retry_for_seconds.into()),
-        wire: Arc::new(Notifications(links.clone())),
-    })
-    .await
-    .map_err(|error| error.to_string())?;
-    for line in &lines {
-        line.start();
-    }
-    let api = Api {
-        control: control.clone(),
-        door: Door::new(&applications, config.jwt.as_ref().map(|jwt| Issuer::new(jwt.terms())), tokens),
-        links,
-        limits: config.limits(),
-        hosts: hosts(&config, &address.ip().to_string()),
-        cors_origins: config.server.cors_origins.clone(),
-    };
-    let app = tower::util::MapRequestLayer::new(normalise).layer(router(Arc::new(api)));
+    let (journal, host) = (Arc::new(journal), address.ip().to_string());
+    let standing = Standing { file, data, recordings, journal, links, tokens, address: host };
+    let lines = lines::lines(&config, &standing.recordings, None)?;
+    let control = Control::start(standing.settings(&config, lines)?).await.map_err(|error| error.to_string())?;
+    control.lines().iter().for_each(|line| line.start());
+    let front = Front::new(standing.router(&config, &control));
+    let app = tower::util::MapRequestLayer::new(normalise).layer(front.clone());
     let handle = axum_server::Handle::new();
     let mut server = axum_server::from_tcp(listener)
         .map_err(|error| error.to_string())?
@@ -131,10 +123,25 @@ async fn serve(config: Config) -> Result<(), String> {
         None => tokio::spawn(server.acceptor(guard).serve(app)),
         Some(tls) => tokio::spawn(server.acceptor(RustlsAcceptor::new(tls).acceptor(guard)).serve(app)),
     };
+    // Before anyone is told that it is ready: a signal that comes then has to find it listening.
+    let mut signals = Signals::new().map_err(|error| error.to_string())?;
     writeln!(io::stdout(), "tonearm listens on {scheme}://{address}").map_err(|error| error.to_string())?;
+    systemd::ready();
+    tokio::spawn(systemd::feed_watchdog(control.clone()));
 
-    until_stopped().await?;
+    while signals.next().await == Signal::Reload {
+        systemd::reloading();
+        match standing.reload(&config, &control, &front) {
+            Ok(read) => {
+                config = read;
+                tracing::info!("the configuration was read again");
+            }
+            Err(why) => tracing::error!("the configuration stays as it was: {why}"),
+        }
+        systemd::ready();
+    }
     let deadline = Duration::from_secs(config.server.shutdown_seconds.into());
+    systemd::stopping(deadline);
     tracing::info!("stopping: running recordings are being finished");
     if tokio::time::timeout(deadline, control.stop()).await.is_err() {
         tracing::warn!("recordings were still being finished at the deadline; they are recovered at the next start");
@@ -144,14 +151,77 @@ async fn serve(config: Config) -> Result<(), String> {
     Ok(())
 }
 
-async fn until_stopped() -> Result<(), String> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    // A terminal that closes stops it in order, too.
-    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
-        stopped = tokio::signal::ctrl_c() => stopped.map_err(|error| error.to_string()),
+impl Standing {
+    fn settings(&self, config: &Config, lines: Vec<Arc<Line>>) -> Result<Settings, String> {
+        Ok(Settings {
+            lines,
+            applications: applications(config, &self.data)?,
+            journal: self.journal.clone(),
+            recordings: self.recordings.clone(),
+            max_recordings: config.record.max_recordings,
+            reserve_bytes: config.storage.reserve_bytes,
+            retention: config.retention(),
+            callback_hosts: Hosts::parse(&config.notifications.allow_hosts)?,
+            prompts: Prompts::new(config.prompts.directory.clone(), Hosts::parse(&config.prompts.allow_hosts)?).into(),
+            retry_for: Duration::from_secs(config.notifications.retry_for_seconds.into()),
+            wire: Arc::new(Notifications(self.links.clone())),
+        })
+    }
+
+    fn router(&self, config: &Config, control: &Arc<Control>) -> Router {
+        let issuer = config.jwt.as_ref().map(|jwt| Issuer::new(jwt.terms()));
+        router(Arc::new(Api {
+            control: control.clone(),
+            door: Door::new(&control.settings().applications, issuer, self.tokens.clone()),
+            links: self.links.clone(),
+            limits: config.limits(),
+            hosts: hosts(config, &self.address),
+            cors_origins: config.server.cors_origins.clone(),
+        }))
+    }
+
+    /// Reads the configuration again: all of it is taken, but for what needs another start, or nothing.
+    fn reload(&self, before: &Config, control: &Arc<Control>, front: &Front) -> Result<Config, String> {
+        let config = Config::find(self.file.as_deref()).map_err(|error| error.to_string())?;
+        let lines = lines::lines(&config, &self.recordings, Some((before, &control.lines())))?;
+        control.reload(self.settings(&config, lines)?)?;
+        control.lines().iter().for_each(|line| line.start());
+        front.replace(self.router(&config, control));
+        for key in config.fixed_but_different(before) {
+            tracing::warn!("{key} has changed; that takes another start");
+        }
+        Ok(config)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Stop,
+    Reload,
+}
+
+/// What the daemon is told from outside.
+struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hang_up: unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
+        }
     }
 }
 
@@ -261,44 +331,6 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(bytes)
-}
-
-/// Lines that name one source share one microphone.
-fn lines(config: &Config, recordings: &Path) -> Result<Vec<Arc<Line>>, String> {
-    let (dtmf, silence) = config.detection.detectors();
-    let mut microphones: Vec<(String, Arc<Microphone>)> = Vec::new();
-    let mut lines = Vec::new();
-    for (name, line) in &config.lines {
-        let source = line.source()?;
-        let key = source.to_string();
-        let microphone = match microphones.iter().find(|(known, _)| *known == key) {
-            Some((_, microphone)) => microphone.clone(),
-            None => {
-                let of_source = config.lines.iter().filter(|(_, other)| other.source == line.source);
-                let channels: Vec<Channels> = of_source.map(|(_, other)| other.channels()).collect::<Result<_, _>>()?;
-                let heard = channels.into_iter().reduce(Channels::union).unwrap_or(Channels::ALL);
-                let media_timeout = Duration::from_secs(line.media_timeout_seconds.into());
-                let setup =
-                    Setup { heard, dtmf, silence, buffer_seconds: config.storage.buffer_seconds, media_timeout };
-                let microphone = Microphone::new(source.clone(), setup);
-                microphones.push((key, microphone.clone()));
-                microphone
-            }
-        };
-        let settings = line::Settings {
-            name: name.clone(),
-            source,
-            open_always: line.open == Open::Always,
-            channels: line.channels()?,
-            rate: line.rate()?,
-            format: config.sample_format()?,
-            playback: line.playback.clone(),
-            folder: recordings.to_owned(),
-            sync_interval: Duration::from_millis(config.storage.sync_interval_ms.into()),
-        };
-        lines.push(Line::new(settings, microphone).map_err(|why| format!("line {name}: {why}"))?);
-    }
-    Ok(lines)
 }
 
 /// The names that requests may call the daemon by.

@@ -14,7 +14,7 @@ const DIGITS: &str = "0123456789*#ABCD";
 const TONE_MS: (f32, f32) = (1e3 * DtmfConfig::SHORTEST_S, 1e3 * DtmfConfig::LONGEST_S);
 
 /// `[detection]`
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detection {
     /// A fixed threshold of speech, −90 to 0 dBFS, instead of the adaptive one.

@@ -45,7 +45,7 @@ impl Control {
             queue.call.muted = on;
             let (muted, waiting) = (queue.call.clone(), queue.waiting().collect::<Vec<Uuid>>());
             for entry in waiting.iter().filter_map(|id| state.operations.get(id)) {
-                let line = self.lines().iter().find(|line| line.name() == entry.operation.line);
+                let line = self.line(&entry.operation.line);
                 if let (Stage::Recording(key), Some(line)) = (entry.stage, line) {
                     line.mute(key, on);
                 }
@@ -118,7 +118,7 @@ impl Control {
             order_key: call.key().order(),
             app: call.app.clone(),
             callback_uri: call.callback_uri.clone()?,
-            body: self.settings.wire.tone(call, sequence, pressed),
+            body: self.settings().wire.tone(call, sequence, pressed),
             since_ms: clock::wall().as_millisecond(),
         })
     }

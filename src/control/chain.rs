@@ -9,13 +9,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::sync::broadcast;
 
+use crate::capture::health::Health;
 use crate::capture::wav::Feed;
-use crate::capture::{self, Capture, Feeding, Source};
+use crate::capture::{self, Capture, Feeding, Same, Source};
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::silence::SilenceConfig;
 use crate::pipeline::{Channels, Hearing, Order, Recorder, RecordingKey};
+use crate::rt::beat::Beat;
+use crate::rt::inlet::Inlet;
 use crate::rt::meter::Meters;
 use crate::rt::ring::{Captured, Consumer};
 use crate::rt::runner::{Command, Pace, Parts, Runner, Turn, runner};
@@ -24,6 +29,8 @@ use crate::store::growth::Told;
 use crate::store::writer::{Ticket, Writer};
 use crate::units::Rate;
 
+/// Live, at most so much is taken from the ring at once.
+const LIVE_MS: u32 = 200;
 /// Live, a block holds at most so much.
 const BLOCK_MS: u32 = 20;
 /// Flat out, a block holds so many samples: 64 KiB of 16-bit samples.
@@ -50,8 +57,21 @@ pub struct Setup {
     pub silence: SilenceConfig,
     /// So much audio of all heard channels waits in memory for a disk that stalls.
     pub buffer_seconds: u32,
-    /// With no frames for so long, the device is dead.
+    /// With no frames for so long, the device is dead, and is opened again.
     pub media_timeout: Duration,
+    /// What becomes of recordings then.
+    pub device_loss: DeviceLoss,
+}
+
+/// What becomes of recordings whose device is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceLoss {
+    /// They end.
+    #[default]
+    End,
+    /// They go on with a gap until the device is back.
+    Wait,
 }
 
 impl Default for Setup {
@@ -63,6 +83,7 @@ impl Default for Setup {
             silence: SilenceConfig::default(),
             buffer_seconds: 10,
             media_timeout: Duration::from_secs(2),
+            device_loss: DeviceLoss::End,
         }
     }
 }
@@ -127,10 +148,14 @@ pub fn next_key() -> RecordingKey {
 /// A source with its pipeline and writer on threads of their own; dropping it ends what records and stops them.
 pub struct Chain {
     desk: Desk,
+    health: Health,
+    same: Same,
+    /// Of the pipeline and of the writer.
+    beats: [Beat; 2],
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    /// Stopped last: while the device runs, its ring must be read.
-    _feed: Box<dyn Send>,
+    /// Stopped last: while the device runs, its ring must be read. `None` while it is lost.
+    feed: Option<Box<dyn Send>>,
 }
 
 impl Chain {
@@ -139,14 +164,16 @@ impl Chain {
         let Feeding::Alone(feed) = capture.feed else {
             return Err("a source that waits to be asked is no live source".to_owned());
         };
-        let frames_at_once = capture.rate.frames_in_ms(200) as usize;
-        let pace = Pace::Live { media_timeout: setup.media_timeout };
+        let frames_at_once = capture.rate.frames_in_ms(LIVE_MS) as usize;
+        let media_timeout = Some(setup.media_timeout).filter(|_| setup.device_loss == DeviceLoss::End);
+        let pace = Pace::Live { media_timeout };
         let heard = setup.heard.iter(capture.ring.channels()).count();
         let block_samples = capture.rate.frames_in_ms(BLOCK_MS) as usize * heard;
         let blocks = (setup.buffer_seconds * 1_000 / BLOCK_MS) as usize;
         let hearing = hearing(capture.rate, &capture.ring, setup);
         let (runner, writer, desk) =
             set_up(Parts { ring: capture.ring, hearing, frames_at_once, pace, blocks, block_samples });
+        let beats = [runner.beat(), writer.beat()];
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             thread::Builder::new()
@@ -157,12 +184,55 @@ impl Chain {
         let writing = spawn("writer", Box::new(move || writer.run(WRITER_NAP)))?;
         let (stopped, wake) = (stop.clone(), writing.thread().clone());
         let hearing = spawn("pipeline", Box::new(move || runner.run(&stopped, &wake, PIPELINE_NAP)))?;
-        Ok(Chain { desk, stop, threads: vec![hearing, writing], _feed: feed })
+        let (health, same) = (capture.health, capture.same);
+        Ok(Chain { desk, health, same, beats, stop, threads: vec![hearing, writing], feed: Some(feed) })
     }
 
     /// How to talk to it.
     pub fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// How its device is doing, or was.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// How often its pipeline and its writer have come round.
+    pub fn beats(&self) -> [u64; 2] {
+        [self.beats[0].count(), self.beats[1].count()]
+    }
+
+    /// Which source it is.
+    pub fn same(&self) -> &Same {
+        &self.same
+    }
+
+    /// Its device is lost: gives what is left of it away, to be closed where that may take its time.
+    pub fn lose(&mut self) -> Option<Box<dyn Send>> {
+        self.desk.captured = Captured::missing(self.desk.captured.next_frame());
+        self.feed.take()
+    }
+
+    /// What a device that is lost would have delivered before this frame is missing.
+    pub fn miss(&mut self, until_frame: u64) {
+        // Not for ever: the pipeline may hang. What is not told now is told with the next.
+        if self.desk.commands.try_send(Command::Lost { until_frame }).is_ok() {
+            self.desk.captured = Captured::missing(until_frame);
+        }
+    }
+
+    /// It is back, maybe with another rate or other channels; its first frame is the pipeline's frame `at_frame`.
+    pub fn resume(&mut self, capture: Capture, at_frame: u64) {
+        let Feeding::Alone(feed) = capture.feed else { return };
+        let Desk { rate, channels, .. } = self.desk;
+        let most_frames = capture.rate.frames_in_ms(LIVE_MS) as usize;
+        let inlet = Inlet::converted(capture.ring, capture.rate, rate, channels, at_frame, most_frames);
+        let captured = inlet.captured();
+        if self.desk.commands.try_send(Command::Resume { inlet: inlet.into(), at_frame }).is_ok() {
+            self.desk.captured = captured;
+            (self.feed, self.health) = (Some(feed), capture.health);
+        }
     }
 }
 

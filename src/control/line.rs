@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::chain::{Desk, FlatChain, next_key};
 use super::keys::Keys;
 pub use super::microphone::Microphone;
+use crate::capture::health::Health;
 use crate::capture::{Pace, Source};
 use crate::clock;
 use crate::dsp::ear::Meter;
@@ -141,14 +142,27 @@ impl Line {
 
     /// Why it cannot record now, if so.
     pub fn ready(&self) -> Result<(), String> {
-        if self.opens_when_asked() { Ok(()) } else { self.microphone.desk().map(drop) }
+        if self.opens_when_asked() && self.microphone.is_closed() { Ok(()) } else { self.microphone.ready() }
     }
 
-    /// Opens the device at once, if that is how it is configured.
+    /// How its device is doing; `None` while it is closed.
+    pub fn health(&self) -> Option<Health> {
+        self.microphone.health()
+    }
+
+    /// How often its pipeline and its writer have come round, as a sign of life; `None` while it is closed.
+    pub fn beats(&self) -> Option<[u64; 2]> {
+        self.microphone.beats()
+    }
+
+    /// Closes the device, for good.
+    pub fn close(&self) {
+        self.microphone.close();
+    }
+
+    /// Opens the device at once, if that is how it is configured, and looks after it from now on.
     pub fn start(&self) {
-        if !self.opens_when_asked() {
-            self.microphone.keep_open();
-        }
+        self.microphone.supervised(!self.opens_when_asked());
     }
 
     fn opens_when_asked(&self) -> bool {
@@ -157,7 +171,7 @@ impl Line {
 
     /// What its recordings' samples are, once the device is known.
     pub fn spec(&self) -> Option<Spec> {
-        self.microphone.desk().ok().map(|desk| self.spec_on(&desk))
+        self.microphone.desk().map(|desk| self.spec_on(&desk))
     }
 
     fn spec_on(&self, desk: &Desk) -> Spec {
@@ -167,7 +181,7 @@ impl Line {
 
     /// How loud its channels are, in their order; none while the device is closed.
     pub fn meters(&self) -> Vec<Meter> {
-        let Ok(desk) = self.microphone.desk() else { return Vec::new() };
+        let Some(desk) = self.microphone.desk().filter(|_| self.microphone.ready().is_ok()) else { return Vec::new() };
         self.settings.channels.iter(desk.channels).filter_map(|channel| desk.meters.read(channel)).collect()
     }
 
@@ -202,8 +216,9 @@ impl Line {
             return self.record_flat(&ask);
         }
         let lead = if let Begin::AfterTimed(lead) = ask.begin { lead } else { Duration::ZERO };
-        let was_open = self.microphone.desk().is_ok();
-        let desk = if self.opens_when_asked() { self.microphone.open_with_lead(lead) } else { self.microphone.desk() };
+        let was_open = self.microphone.desk().is_some();
+        let desk =
+            if self.opens_when_asked() { self.microphone.open_with_lead(lead) } else { self.microphone.ready_desk() };
         let desk = desk.map_err(LineError::NotReady)?;
         // Who opens a file hears it from its first frame.
         let now = if was_open { desk.captured.next_frame() } else { 0 };
@@ -275,7 +290,7 @@ impl Line {
 
     /// What is played before a recording is over.
     pub fn cue(&self, key: RecordingKey) {
-        if let Ok(desk) = self.microphone.desk() {
+        if let Some(desk) = self.microphone.desk() {
             desk.cue(key);
         }
     }
@@ -285,7 +300,7 @@ impl Line {
         // Listens from now on, not from the first poll.
         let told = self.microphone.desk().map(|desk| desk.listen());
         async move {
-            let Ok(mut told) = told else { return std::future::pending().await };
+            let Some(mut told) = told else { return std::future::pending().await };
             loop {
                 match told.recv().await {
                     Ok(Told::Answered(answered)) if answered == key => return,
@@ -313,13 +328,13 @@ impl Line {
     fn desk_of(&self, key: RecordingKey) -> Option<Desk> {
         let flat = self.flat.lock().unwrap_or_else(PoisonError::into_inner);
         let own = flat.iter().find(|(running, _)| running.key == key).map(|(_, desk)| desk.clone());
-        own.or_else(|| self.microphone.desk().ok())
+        own.or_else(|| self.microphone.desk())
     }
 
     /// The keys that its channels hear from now on; the device is opened if it was not. A line that
     /// [is flat](Line::is_flat) hears none.
     pub fn keys(&self) -> Result<Keys, LineError> {
-        let desk = if self.opens_when_asked() { self.microphone.open() } else { self.microphone.desk() };
+        let desk = if self.opens_when_asked() { self.microphone.open() } else { self.microphone.ready_desk() };
         let desk = desk.map_err(LineError::NotReady)?;
         Ok(Keys::of(&desk, self.settings.channels))
     }

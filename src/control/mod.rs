@@ -15,13 +15,15 @@ pub mod notify;
 pub mod operation;
 mod play;
 pub mod prompts;
+mod reload;
 pub mod restart;
 pub mod retention;
 mod run;
+mod supervisor;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -93,7 +95,7 @@ pub struct Settings {
     /// Where notifications may go.
     pub callback_hosts: Hosts,
     /// Where prompts come from.
-    pub prompts: Prompts,
+    pub prompts: Arc<Prompts>,
     /// Notifications are tried so long.
     pub retry_for: Duration,
     /// Writes what is told to others.
@@ -102,7 +104,8 @@ pub struct Settings {
 
 /// The control plane.
 pub struct Control {
-    settings: Settings,
+    /// Replaced as a whole when the configuration is read again.
+    settings: RwLock<Arc<Settings>>,
     state: Mutex<State>,
     /// Counts the operations that ended, for those who wait for it.
     ended: watch::Sender<u64>,
@@ -148,34 +151,30 @@ pub enum Audio {
 }
 
 impl Control {
+    /// What it is made of now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The lines in their order.
-    pub fn lines(&self) -> &[Arc<Line>] {
-        &self.settings.lines
+    pub fn lines(&self) -> Vec<Arc<Line>> {
+        self.settings().lines.clone()
     }
 
-    /// Who may use the daemon.
-    pub fn applications(&self) -> &[Application] {
-        &self.settings.applications
-    }
-
-    /// Where notifications may go.
-    pub fn callback_hosts(&self) -> &Hosts {
-        &self.settings.callback_hosts
-    }
-
-    /// Where prompts come from.
-    pub fn prompts(&self) -> &Prompts {
-        &self.settings.prompts
+    /// The line of this name.
+    pub fn line(&self, name: &str) -> Option<Arc<Line>> {
+        self.settings().lines.iter().find(|line| line.name() == name).cloned()
     }
 
     /// What is remembered.
-    pub fn journal(&self) -> &Arc<Journal> {
-        &self.settings.journal
+    pub fn journal(&self) -> Arc<Journal> {
+        self.settings().journal.clone()
     }
 
     /// The calls of an application: its standing ones first.
     pub fn calls(&self, app: &Application) -> Vec<Call> {
-        let usable = self.settings.lines.iter().filter(|line| app.may_use(line.name()));
+        let lines = self.lines();
+        let usable = lines.iter().filter(|line| app.may_use(line.name()));
         let mut calls: Vec<Call> = usable.filter_map(|line| self.call(app, line.name()).ok()).collect();
         let state = self.state();
         let opened = state.calls.values().map(|queue| &queue.call).filter(|call| call.app == app.id && !call.standing);
@@ -190,7 +189,8 @@ impl Control {
         if let Some(queue) = state.calls.get(&key) {
             return Ok(queue.call.clone());
         }
-        let line = self.settings.lines.iter().find(|line| plain(line.name()) == plain(id) && app.may_use(line.name()));
+        let lines = self.lines();
+        let line = lines.iter().find(|line| plain(line.name()) == plain(id) && app.may_use(line.name()));
         let line = line.ok_or_else(Error::not_found)?;
         let call = Call::standing(&app.id, line.name(), app.callback_uri.clone(), clock::wall());
         state.calls.insert(key, Queue::of(call.clone()));
@@ -199,8 +199,8 @@ impl Control {
 
     /// Opens a call.
     pub async fn open_call(self: &Arc<Self>, app: &Application, request: CallRequest) -> Result<Call, Error> {
-        let usable: Vec<&str> =
-            self.settings.lines.iter().map(|line| line.name()).filter(|name| app.may_use(name)).collect();
+        let lines = self.lines();
+        let usable: Vec<&str> = lines.iter().map(|line| line.name()).filter(|name| app.may_use(name)).collect();
         let line = match &request.line {
             None => usable.first().copied(),
             Some(wanted) => usable.iter().copied().find(|name| plain(name) == plain(wanted)),
@@ -208,7 +208,7 @@ impl Control {
         let unknown = || Error::invalid("targets", format!("there is no such line; valid are {}", usable.join(", ")));
         let line = line.ok_or_else(unknown)?;
         if let Some(uri) = &request.callback_uri {
-            self.settings.callback_hosts.check_callback(uri).map_err(|why| Error::invalid("callbackUri", why))?;
+            self.settings().callback_hosts.check_callback(uri).map_err(|why| Error::invalid("callbackUri", why))?;
         }
         let call = Call {
             id: Uuid::now_v7().to_string(),
@@ -269,7 +269,7 @@ impl Control {
     ) -> Result<Operation, Error> {
         let call = self.established(app, call_id)?;
         if let Some(key) = &repeat {
-            let (journal, key) = (self.settings.journal.clone(), key.clone());
+            let (journal, key) = (self.settings().journal.clone(), key.clone());
             let found = blocking(move || journal.lookup(&key, oldest_key_ms())).await?;
             if let Some(first) = self.repeated(found)? {
                 return Ok(first);
@@ -284,14 +284,14 @@ impl Control {
         let operation = Operation::new(Uuid::now_v7(), &call, kind, clock::wall());
         for (index, prompt) in operation.prompts().iter().enumerate() {
             let place = format!("prompts[{index}].mediaInfo.uri");
-            self.settings
+            self.settings()
                 .prompts
                 .check(&prompt.uri)
                 .map_err(|why| Error::invalid(&place, format!("{place}: {why}")))?;
         }
         let operation = self.reserve(operation)?;
         let id = operation.id;
-        let (journal, row) = (self.settings.journal.clone(), run::row(&operation, &call.key()));
+        let (journal, row) = (self.settings().journal.clone(), run::row(&operation, &call.key()));
         let taken = blocking(move || match &repeat {
             Some(key) => journal.claim(key, &row, oldest_key_ms()),
             None => journal.put_operation(&row).map(|()| Claim::New),
@@ -368,7 +368,7 @@ impl Control {
 
     /// Whose operation it was, if it was deleted or retention has taken it.
     pub async fn gone(&self, id: Uuid) -> Result<Option<String>, Error> {
-        let journal = self.settings.journal.clone();
+        let journal = self.settings().journal.clone();
         blocking(move || journal.gone(&id.to_string())).await
     }
 
@@ -394,13 +394,12 @@ impl Control {
     }
 
     fn line_of(&self, call: &Call) -> Result<Arc<Line>, Error> {
-        let line = self.settings.lines.iter().find(|line| line.name() == call.line);
-        line.cloned()
+        self.line(&call.line)
             .ok_or_else(|| Error::new(Kind::Conflict, format!("line {} is not configured any more", call.line)))
     }
 
     async fn has_space(&self) -> Result<(), Error> {
-        let (folder, reserve) = (self.settings.recordings.clone(), self.settings.reserve_bytes);
+        let (folder, reserve) = (self.settings().recordings.clone(), self.settings().reserve_bytes);
         let free = spawn_blocking(move || store::free_bytes(&folder)).await;
         match free {
             Ok(Ok(free)) if free < reserve => {
@@ -439,21 +438,21 @@ impl Control {
                 order_key: call.key().order(),
                 app: call.app.clone(),
                 callback_uri: uri.clone(),
-                body: self.settings.wire.call(call, *change),
+                body: self.settings().wire.call(call, *change),
                 since_ms: now_ms,
             })
         });
         let notifications: Vec<Notification> = notifications.collect();
         let doc = serde_json::to_string(call).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         let row = CallRow { id: call.id.clone(), app: call.app.clone(), doc };
-        let journal = self.settings.journal.clone();
+        let journal = self.settings().journal.clone();
         blocking(move || journal.put_call_with_outbox(&row, &notifications)).await?;
         self.outbox.notify_one();
         Ok(())
     }
 
     fn path_of(&self, id: Uuid) -> PathBuf {
-        self.settings.recordings.join(format!("{id}.wav"))
+        self.settings().recordings.join(format!("{id}.wav"))
     }
 
     async fn until(&self, done: impl Fn(&State) -> bool) {

@@ -147,7 +147,7 @@ async fn attempt(control: &Control, row: OutboxRow) {
     let answer = post(control, &row).await;
     let journal = control.journal().clone();
     let now_ms = clock::wall().as_millisecond();
-    let give_up_ms = row.notification.since_ms + control.settings.retry_for.as_millis() as i64;
+    let give_up_ms = row.notification.since_ms + control.settings().retry_for.as_millis() as i64;
     reached("posted");
     let (id, uri) = (row.notification.webhook_id, row.notification.callback_uri);
     let settled = match answer {
@@ -187,10 +187,11 @@ fn pause(attempts: i64) -> Duration {
 async fn post(control: &Control, row: &OutboxRow) -> Answer {
     let notification = &row.notification;
     // Configuration may have changed since it was taken on.
-    if let Err(why) = control.callback_hosts().check_callback(&notification.callback_uri) {
+    if let Err(why) = control.settings().callback_hosts.check_callback(&notification.callback_uri) {
         return Answer::Refused(why);
     }
-    let app = control.applications().iter().find(|app| app.id == notification.app);
+    let settings = control.settings();
+    let app = settings.applications.iter().find(|app| app.id == notification.app);
     let seconds = clock::wall().as_second();
     let mut request = client()
         .post(&notification.callback_uri)

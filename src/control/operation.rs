@@ -156,7 +156,7 @@ pub struct ResultInfo {
 }
 
 /// The audio that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// Frames in it.
     pub frames: u64,
@@ -176,6 +176,9 @@ pub struct Recording {
     pub gaps: Vec<Gap>,
     /// Whether a crash ended it.
     pub recovered: bool,
+    /// How much faster the device's clock ran than the host's, in parts per million, where that is known.
+    #[serde(default)]
+    pub clock_drift_ppm: Option<f64>,
 }
 
 /// Audio that is missing; zeros stand for it.
@@ -529,5 +532,6 @@ fn recording_of(recorded: &Recorded) -> Recording {
         lost_frames: recorded.lost_frames,
         gaps: recorded.gaps.iter().map(gap).collect(),
         recovered: false,
+        clock_drift_ppm: None,
     }
 }

@@ -52,9 +52,9 @@ impl Control {
     }
 
     async fn fetch(&self, operation: &Operation) -> Result<Vec<Sound>, PromptError> {
-        let mut sounds = Vec::new();
+        let (mut sounds, prompts) = (Vec::new(), self.settings().prompts.clone());
         for prompt in operation.prompts() {
-            let clip = self.prompts().fetch(&operation.app, prompt).await?;
+            let clip = prompts.fetch(&operation.app, prompt).await?;
             sounds.push(Sound::Clip(clip, prompt.plays));
         }
         Ok(sounds)
@@ -63,8 +63,7 @@ impl Control {
     /// It is the first: what it plays, and then the recording if it is one.
     pub(super) fn set_off(self: &Arc<Self>, state: &mut State, id: Uuid) {
         let Some(entry) = state.operations.get_mut(&id) else { return };
-        let line = self.lines().iter().find(|line| line.name() == entry.operation.line);
-        let Some(line) = line.cloned() else { return };
+        let Some(line) = self.line(&entry.operation.line) else { return };
         let mut sounds = std::mem::take(&mut entry.sounds);
         let (records, answerable) = match &entry.operation.kind {
             Kind::Record(request) => {

@@ -3,7 +3,7 @@
 //! Belongs here: matching unfinished operations with the files that were found. Does not: repairing files (`store`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -77,6 +77,7 @@ impl Control {
             .map(|queue| queue.call.clone())
             .collect();
         let (ended, _) = watch::channel(0);
+        let settings = RwLock::new(Arc::new(settings));
         let control = Arc::new(Control { settings, state: Mutex::new(state), ended, outbox: Notify::new() });
         for Found { id, fate } in found {
             match fate {
@@ -90,7 +91,7 @@ impl Control {
         tokio::spawn(control.clone().take_up(unfinished, ending));
         tokio::spawn(send(control.clone()));
         tokio::spawn(control.clone().retain());
-        tokio::spawn(forget(control.settings.journal.clone()));
+        tokio::spawn(forget(control.journal()));
         Ok(control)
     }
 

@@ -149,7 +149,7 @@ impl Control {
 
     async fn remove_old(&self) -> Result<(), Error> {
         let candidates = self.state().operations.all().filter_map(candidate).collect();
-        let mut going = choose(self.settings.retention, candidates, clock::wall());
+        let mut going = choose(self.settings().retention, candidates, clock::wall());
         while !going.is_empty() {
             let rest = going.split_off(going.len().min(AT_ONCE));
             // A reader may have come meanwhile.
@@ -167,7 +167,7 @@ impl Control {
 
     /// Removes operations that have ended, with their recordings.
     pub(super) async fn remove(&self, going: Vec<Candidate>) -> Result<usize, Error> {
-        let (journal, recordings) = (self.settings.journal.clone(), self.settings.recordings.clone());
+        let (journal, recordings) = (self.settings().journal.clone(), self.settings().recordings.clone());
         let gone = blocking(move || remove(&journal, &recordings, going, clock::wall())).await?;
         let mut state = self.state();
         for id in &gone {

@@ -128,7 +128,7 @@ impl Control {
             return Err(Error::new(Kind::Unavailable, "the daemon is stopping"));
         }
         let live: usize = state.calls.values().map(|queue| queue.waiting.len()).sum();
-        if live >= self.settings.max_recordings {
+        if live >= self.settings().max_recordings {
             let message =
                 format!("{live} recordings run or wait already, which is all that [record] max_recordings allows");
             return Err(Error::new(Kind::TooMany, message));
@@ -198,7 +198,7 @@ impl Control {
     /// Hands it to the line.
     pub(super) fn begin(self: &Arc<Self>, state: &mut State, id: Uuid, begin: Begin) {
         let Some(entry) = state.operations.get_mut(&id) else { return };
-        let line = self.settings.lines.iter().find(|line| line.name() == entry.operation.line);
+        let line = self.line(&entry.operation.line);
         let (Some(line), Some(request)) = (line, entry.operation.request()) else { return };
         let key = CallKey::new(&entry.operation.app, &entry.operation.call);
         let ask = Ask {
@@ -246,9 +246,14 @@ impl Control {
                 Phase::Recording { .. } => {}
                 Phase::Ended(outcome) => {
                     let mut state = self.state();
-                    let canceler = state.operations.get(&id).and_then(|entry| entry.canceler.clone());
+                    let Some(entry) = state.operations.get(&id) else { return };
+                    let canceler = entry.canceler.clone();
+                    let health = self.line(&entry.operation.line).and_then(|line| line.health());
                     return self.finish(&mut state, id, move |operation| {
                         operation.finish(&outcome, canceler.as_ref(), clock::wall());
+                        if let Some(recording) = &mut operation.recording {
+                            recording.clock_drift_ppm = health.and_then(|health| health.drift_ppm());
+                        }
                     });
                 }
             }
@@ -342,7 +347,7 @@ impl Control {
             .map(|(callback_uri, change)| self.notification(operation, change, callback_uri))
             .into_iter()
             .collect();
-        let (journal, row) = (self.settings.journal.clone(), row(operation, &key));
+        let (journal, row) = (self.settings().journal.clone(), row(operation, &key));
         blocking(move || journal.put_operation_with_outbox(&row, &notifications)).await?;
         if operation.status.is_terminal() {
             reached("journalled");
@@ -358,7 +363,7 @@ impl Control {
             order_key: CallKey::new(&operation.app, &operation.call).order(),
             app: operation.app.clone(),
             callback_uri,
-            body: self.settings.wire.operation(operation, change),
+            body: self.settings().wire.operation(operation, change),
             since_ms: clock::wall().as_millisecond(),
         }
     }
@@ -383,7 +388,7 @@ impl Control {
                 self.finish(&mut state, id, move |operation| operation.cancel(&canceler, clock::wall()));
             }
             Stage::Recording(key) => {
-                let line = self.settings.lines.iter().find(|line| line.name() == entry.operation.line).cloned();
+                let line = self.line(&entry.operation.line);
                 drop(state);
                 if let Some(line) = line {
                     line.cancel(key);

@@ -49,8 +49,19 @@ impl Resampler {
         self.written += ((out.len() - before) / self.channels) as u64;
     }
 
+    /// Begins anew, as if nothing had been processed.
+    pub fn restart(&mut self) {
+        self.written = 0;
+        if let Some(inner) = &mut self.inner {
+            inner.filled = 0;
+            inner.fft.reset();
+            inner.delay = inner.fft.output_delay();
+        }
+    }
+
     /// The audio has ended after `input_frames_total` frames: appends the rest, so that exactly
-    /// `from.convert(input_frames_total, to)` frames were handed on in all. Nothing may be processed afterwards.
+    /// `from.convert(input_frames_total, to)` frames were handed on in all. Nothing may be processed afterwards but after
+    /// [`Resampler::restart`].
     ///
     /// Frames already handed on are not taken back, should there be more of them.
     pub fn finish(&mut self, input_frames_total: u64, out: &mut Vec<f32>) {

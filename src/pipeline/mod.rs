@@ -221,6 +221,11 @@ impl<T> Pipeline<T> {
         self.heard_frame
     }
 
+    /// The first frame that has not come yet.
+    pub fn next_frame(&self) -> u64 {
+        self.history.end_frame()
+    }
+
     /// Whether there is any recording, running or waiting.
     pub fn is_idle(&self) -> bool {
         self.recorders.is_empty()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::record::GapCause;
-use crate::units::audible;
+use crate::units::{Rate, audible};
 
 /// So many gaps can wait to be read; when there are more, they run together.
 const GAPS: usize = 256;
@@ -58,13 +58,29 @@ pub struct Gap {
 
 /// How far a device has come; may be read from any thread, and may be stale by one callback.
 #[derive(Clone, Debug)]
-pub struct Captured(Arc<AtomicU64>);
+pub struct Captured {
+    count: Arc<AtomicU64>,
+    /// Where the count begins, and from which rate to which it is converted.
+    from_frame: u64,
+    rates: Option<(Rate, Rate)>,
+}
 
 impl Captured {
+    /// Of a device that is not there, and would have come to this frame.
+    pub fn missing(next_frame: u64) -> Captured {
+        Captured { count: Arc::default(), from_frame: next_frame, rates: None }
+    }
+
     /// The index of the next frame to come from the device: how many have come or were lost so far.
     pub fn next_frame(&self) -> u64 {
         // Acquire: who starts a recording at this frame finds all frames before it in the ring.
-        self.0.load(Ordering::Acquire)
+        let count = self.count.load(Ordering::Acquire);
+        self.from_frame + self.rates.map_or(count, |(from, to)| from.convert(count, to))
+    }
+
+    /// The same, where its first frame is `at_frame` of a pipeline of another rate.
+    pub(super) fn placed(self, at_frame: u64, from: Rate, to: Rate) -> Captured {
+        Captured { from_frame: at_frame, rates: Some((from, to)), ..self }
     }
 }
 
@@ -105,7 +121,7 @@ pub enum Read {
 pub fn ring<T: Sample>(channels: usize, frames: usize) -> (Producer<T>, Consumer) {
     let (samples, drain) = rtrb::RingBuffer::new(channels * frames);
     let (gaps, gap_drain) = rtrb::RingBuffer::new(GAPS);
-    let captured = Captured(Arc::new(AtomicU64::new(0)));
+    let captured = Captured::missing(0);
     (
         Producer { samples, gaps, channels, next_frame: 0, lost: None, captured: captured.clone() },
         Consumer { samples: Box::new(drain), gaps: gap_drain, channels, next_frame: 0, captured },
@@ -170,7 +186,7 @@ impl<T: Sample> Producer<T> {
     fn publish(&self) {
         let pending = self.lost.map_or(0, |gap| gap.frames);
         // Release: pairs with `Captured::next_frame`.
-        self.captured.0.store(self.next_frame + pending, Ordering::Release);
+        self.captured.count.store(self.next_frame + pending, Ordering::Release);
     }
 }
 

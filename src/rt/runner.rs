@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::beat::Beat;
+use super::inlet::Inlet;
 use super::meter::Meters;
 use super::ring::{Consumer, Read};
 use super::sounding::Sounding;
 use crate::pipeline::{Block, Channels, Hearing, MAX_RECORDERS, Message, Outlet, Pipeline, Recorder, RecordingKey};
-use crate::record::Input;
+use crate::record::{GapCause, Input};
 
 /// Levels are published so often, counted in frames.
 const METERS_PER_SECOND: u32 = 20;
@@ -48,6 +50,18 @@ pub enum Command<T> {
         /// From this frame of the device on.
         at_frame: u64,
     },
+    /// The device is gone: what it has not delivered before this frame is lost.
+    Lost {
+        /// The first frame that may still come.
+        until_frame: u64,
+    },
+    /// It is back.
+    Resume {
+        /// What it delivers.
+        inlet: Box<Inlet>,
+        /// Its first frame; those before it are lost.
+        at_frame: u64,
+    },
     /// The writer cannot go on with a recording.
     Abandon {
         /// Which.
@@ -64,6 +78,8 @@ pub struct WriterEnd<T> {
     pub blocks: Sender<Block>,
     /// Where it says that it cannot go on.
     pub commands: Sender<Command<T>>,
+    /// What the pipeline reads no longer, to be freed here.
+    pub spent: Receiver<Box<Inlet>>,
 }
 
 /// How a runner deals with time.
@@ -71,8 +87,8 @@ pub struct WriterEnd<T> {
 pub enum Pace {
     /// The device sets the pace: what the writer cannot take is lost, and counted.
     Live {
-        /// With no frames for so long the device is dead.
-        media_timeout: Duration,
+        /// With no frames for so long the device is dead, and recordings end; `None`: they wait for it.
+        media_timeout: Option<Duration>,
     },
     /// A file, as fast as it goes: waits for the writer, and only full blocks are sent.
     Flat,
@@ -89,7 +105,8 @@ pub enum Turn {
 
 /// A device's pipeline with all its channels to other threads.
 pub struct Runner<T> {
-    ring: Consumer,
+    inlet: Box<Inlet>,
+    spent: Sender<Box<Inlet>>,
     pipeline: Pipeline<T>,
     outlet: ToWriter<T>,
     commands: Receiver<Command<T>>,
@@ -100,6 +117,7 @@ pub struct Runner<T> {
     meters_every_frames: u64,
     scratch: Box<[f32]>,
     watchdog: Watchdog,
+    beat: Beat,
 }
 
 /// Channels to the writer. Blocks never run out of place: there is room for all of them and for short messages.
@@ -133,6 +151,8 @@ pub struct Parts {
 /// keys that the writer has not looked at yet.
 const SHORT_MESSAGES: usize = 32 * MAX_RECORDERS;
 const COMMANDS: usize = 256;
+/// A device comes back so often before the writer has looked.
+const SPENT: usize = 16;
 
 /// A runner, the writer's ends, and where commands are put.
 pub fn runner<T: Send>(parts: Parts) -> (Runner<T>, WriterEnd<T>, Sender<Command<T>>) {
@@ -141,9 +161,11 @@ pub fn runner<T: Send>(parts: Parts) -> (Runner<T>, WriterEnd<T>, Sender<Command
     let spare = (0..blocks).map(|_| Block::with_room(block_samples)).collect();
     let (blocks, returned) = crossbeam_channel::bounded(blocks);
     let (to_runner, commands) = crossbeam_channel::bounded(COMMANDS);
+    let (spend, spent) = crossbeam_channel::bounded(SPENT);
     let runner = Runner {
         scratch: vec![0.0; frames_at_once * ring.channels()].into(),
-        ring,
+        inlet: Box::new(Inlet::plain(ring)),
+        spent: spend,
         pipeline: Pipeline::new(&hearing, frames_at_once),
         outlet: ToWriter { messages: to_writer, blocks: returned, spare, pace, sent: false },
         commands,
@@ -153,8 +175,9 @@ pub fn runner<T: Send>(parts: Parts) -> (Runner<T>, WriterEnd<T>, Sender<Command
         next_meters_frame: 0,
         meters_every_frames: u64::from(hearing.rate.hz() / METERS_PER_SECOND),
         watchdog: Watchdog { since: None },
+        beat: Beat::default(),
     };
-    (runner, WriterEnd { messages, blocks, commands: to_runner.clone() }, to_runner)
+    (runner, WriterEnd { messages, blocks, commands: to_runner.clone(), spent }, to_runner)
 }
 
 impl<T> Runner<T> {
@@ -166,6 +189,11 @@ impl<T> Runner<T> {
     /// Where outputs say what they play, if this device may hear it.
     pub fn sounding(&self) -> Sounding {
         self.sounding.clone()
+    }
+
+    /// Counts the turns of [`Runner::run`].
+    pub fn beat(&self) -> Beat {
+        self.beat.clone()
     }
 
     /// Does what there is to do, once. Real-time safe.
@@ -181,15 +209,38 @@ impl<T> Runner<T> {
                 }
                 Command::Cue { key, at_frame } => self.pipeline.cue(key, at_frame),
                 Command::Mute { key, on, at_frame } => self.pipeline.mute(key, on, at_frame),
+                Command::Lost { until_frame } => {
+                    self.drain();
+                    self.lose_until(until_frame);
+                }
+                Command::Resume { inlet, at_frame } => {
+                    self.drain();
+                    self.lose_until(at_frame);
+                    let spent = std::mem::replace(&mut self.inlet, inlet);
+                    // Freed here only by who does not look for sixteen devices: a writer on a disk that stalls.
+                    let _ = self.spent.try_send(spent);
+                    self.watchdog.rest();
+                }
                 Command::Abandon { key } => self.pipeline.tell(key, Input::Abandon, &mut self.outlet),
             }
         }
         if self.outlet.must_wait() {
             return turn;
         }
-        match self.ring.read(&mut self.scratch) {
+        match self.hear() {
+            Turn::Busy => Turn::Busy,
+            Turn::Idle => {
+                self.watch();
+                turn
+            }
+        }
+    }
+
+    /// Takes what the device has delivered next.
+    fn hear(&mut self) -> Turn {
+        match self.inlet.read(&mut self.scratch) {
             Read::Frames(frames) => {
-                let samples = &self.scratch[..frames * self.ring.channels()];
+                let samples = &self.scratch[..frames * self.inlet.channels()];
                 self.pipeline.play(self.sounding.now());
                 self.pipeline.hear(samples, &mut self.outlet);
                 self.publish_meters();
@@ -200,10 +251,19 @@ impl<T> Runner<T> {
                 self.pipeline.lose(gap.frames, gap.cause, &mut self.outlet);
                 Turn::Busy
             }
-            Read::Nothing => {
-                self.watch();
-                turn
-            }
+            Read::Nothing => Turn::Idle,
+        }
+    }
+
+    /// Hears what a device that is gone has left: no more than its ring holds.
+    fn drain(&mut self) {
+        while self.hear() == Turn::Busy {}
+    }
+
+    fn lose_until(&mut self, frame: u64) {
+        let missing = frame.saturating_sub(self.pipeline.next_frame());
+        if missing > 0 {
+            self.pipeline.lose(missing, GapCause::DeviceLost, &mut self.outlet);
         }
     }
 
@@ -211,6 +271,7 @@ impl<T> Runner<T> {
     /// something for it.
     pub fn run(mut self, stop: &AtomicBool, writer: &Thread, nap: Duration) {
         while !stop.load(Ordering::Acquire) {
+            self.beat.tick();
             if self.turn() == Turn::Idle {
                 self.idle(writer, nap);
             } else if matches!(self.outlet.pace, Pace::Flat) {
@@ -240,7 +301,7 @@ impl<T> Runner<T> {
             return;
         }
         self.next_meters_frame = self.pipeline.heard_frame() + self.meters_every_frames;
-        for channel in self.heard.iter(self.ring.channels()) {
+        for channel in self.heard.iter(self.inlet.channels()) {
             if let Some(meter) = self.pipeline.meter(channel) {
                 self.meters.publish(channel, meter);
             }
@@ -254,7 +315,7 @@ impl<T> Runner<T> {
             return self.watchdog.rest();
         }
         let starved = self.watchdog.starved();
-        if starved >= media_timeout {
+        if media_timeout.is_some_and(|most| starved >= most) {
             self.pipeline.media_lost(false, &mut self.outlet);
         } else if starved >= CANCEL_PATIENCE {
             self.pipeline.media_lost(true, &mut self.outlet);

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use super::growth::{Outcome, Phase, Teller, Told};
 use super::recording::Recording;
 use crate::pipeline::{Channels, Message, RecordingKey};
+use crate::rt::beat::Beat;
 use crate::rt::runner::{Command, WriterEnd};
 use crate::units::Rate;
 use crate::wav::{Metadata, Spec};
@@ -70,6 +71,7 @@ pub struct Writer {
     told: broadcast::Sender<Told>,
     running: Vec<Running>,
     is_over: bool,
+    beat: Beat,
 }
 
 struct Running {
@@ -82,12 +84,18 @@ struct Running {
 impl Writer {
     /// A writer for what comes from one pipeline; what that hears is told to those who listen.
     pub fn new(end: WriterEnd<Box<Ticket>>, told: broadcast::Sender<Told>) -> Writer {
-        Writer { end, told, running: Vec::new(), is_over: false }
+        Writer { end, told, running: Vec::new(), is_over: false, beat: Beat::default() }
+    }
+
+    /// Counts the turns of [`Writer::run`].
+    pub fn beat(&self) -> Beat {
+        self.beat.clone()
     }
 
     /// Does what there is to do, once; `false` if there was nothing.
     pub fn turn(&mut self) -> bool {
         let mut busy = false;
+        self.end.spent.try_iter().for_each(drop);
         for _ in 0..MESSAGES_A_TURN {
             match self.end.messages.try_recv() {
                 Ok(message) => self.take(message),
@@ -117,6 +125,7 @@ impl Writer {
     /// Turns until the pipeline is gone. Recordings that it left open stay `.part` files, valid as far as they go.
     pub fn run(mut self, nap: Duration) {
         while !self.is_over {
+            self.beat.tick();
             if !self.turn() {
                 // The pipeline's thread unparks this one when it has sent something and is idle itself.
                 std::thread::park_timeout(nap);

@@ -25,7 +25,7 @@ const CHANNELS: usize = 2;
 /// The folder of the card, for the inner half.
 const CARD: &str = "TONEARM_TEST_CARD_DIR";
 
-fn script() -> PathBuf {
+pub fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/virtual-card.sh")
 }
 
@@ -55,13 +55,18 @@ impl Drop for Card {
 
 /// Runs an inner half where the card is the only one.
 fn with_card(inner: &str) {
+    with_card_in("device", inner);
+}
+
+/// The same, where the inner half is in another module.
+pub fn with_card_in(module: &str, inner: &str) {
     // One at a time: a player that is late because of its neighbours would be taken for a loss.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(card) = Card::start() else { return };
     let folder = card.0.path();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("device::{inner}"), "--ignored", "--nocapture"])
+        .args(["--exact", &format!("{module}::{inner}"), "--ignored", "--nocapture"])
         .env("PULSE_SERVER", format!("unix:{}", folder.join("native").display()))
         .env("ALSA_CONFIG_PATH", folder.join("asound.conf"))
         .env(CARD, folder)
@@ -71,7 +76,8 @@ fn with_card(inner: &str) {
     assert!(output.status.success() && words.contains("1 passed"), "{words}");
 }
 
-fn folder() -> PathBuf {
+/// The folder of the card.
+pub fn folder() -> PathBuf {
     std::env::var_os(CARD).expect("run by its outer half").into()
 }
 
@@ -107,7 +113,7 @@ fn nap() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sound server runs in real time")]
-fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }
 

@@ -45,7 +45,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let (device, ring) = ring(1, ROOM);
         let rate = Rate::new(HZ).unwrap();
-        let capture = Capture { rate, ring, feed: Feeding::Alone(Box::new(())) };
+        let capture = Capture::of(&Source::Silence, rate, ring, Feeding::Alone(Box::new(())));
         let microphone = Microphone::hearing(capture, Source::Silence, Setup::default()).unwrap();
         let settings = Settings {
             name: "mic".into(),
@@ -80,7 +80,7 @@ impl Stage {
             reserve_bytes: 0,
             retention: tonearm::control::retention::Policy::default(),
             callback_hosts: Hosts::parse::<&str>(&[]).unwrap(),
-            prompts: Prompts::new(None, Hosts::default()),
+            prompts: Prompts::new(None, Hosts::default()).into(),
             retry_for: Duration::from_secs(1),
             wire: Arc::new(Notifications(links.clone())),
         });

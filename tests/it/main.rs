@@ -23,6 +23,8 @@ mod fixtures;
 mod gaps;
 mod layering;
 mod live;
+#[cfg(feature = "device")]
+mod losses;
 mod muted;
 mod players;
 mod prompts;
@@ -38,3 +40,5 @@ mod sound;
 mod tls;
 mod tokens;
 mod tones;
+#[cfg(feature = "device")]
+mod vm;
