@@ -5,6 +5,7 @@ SHELL := bash
 
 NEED := scripts/need.sh
 BUILD_NEEDS := cc:build-essential pkg-config pc/alsa:libasound2-dev
+HOST_LIB := $(shell gcc -print-multiarch 2>/dev/null)
 # Sanitizers need their run-time library, which the toolchain brings along.
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 RTSAN_LIB = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(HOST)/lib/librustc-*_rt.rtsan.a))
@@ -32,7 +33,7 @@ test: ## the tests, with a virtual sound card and, as root, broken disks
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
-test-all: test test-rt clients ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
+test-all: test test-rt clients players ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
 	cargo test --no-default-features
 	MINUTES=$(or $(MINUTES),1) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak::
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
@@ -54,6 +55,10 @@ soak: ## eight lines for eight hours while things go wrong, every frame accounte
 fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
 	@$(NEED) cc:build-essential g++:g++
 	scripts/fuzz.sh $(or $(MINUTES),10)
+
+players: ## growing, finished and huge recordings in sox, ffmpeg and GStreamer
+	@$(NEED) $(BUILD_NEEDS) sox ffmpeg gst-launch-1.0:gstreamer1.0-tools /usr/lib/$(HOST_LIB)/gstreamer-1.0/libgstwavparse.so:gstreamer1.0-plugins-good
+	cargo test --test it -- --ignored players::
 
 crash: ## kills the daemon 200 times at random moments and checks what is left; TIMES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)

@@ -1,6 +1,6 @@
 //! What the API takes: accepting a recording while others poll, telling of its end, listing what has piled up.
 //!
-//! `cargo bench --bench api`
+//! `cargo bench --bench api`, or a part of it: `cargo bench --bench api -- listing`
 
 #[path = "../tests/it/daemon.rs"]
 mod daemon;
@@ -38,12 +38,19 @@ fn main() -> Outcome<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        accepting(folder.path()).await?;
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        telling(folder.path()).await?;
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        listing(folder.path()).await
+        let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+        let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
+        let folder = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        if wanted("accepting") {
+            accepting(folder()?.path()).await?;
+        }
+        if wanted("telling") {
+            telling(folder()?.path()).await?;
+        }
+        if wanted("listing") {
+            listing(folder()?.path()).await?;
+        }
+        Ok(())
     })
 }
 

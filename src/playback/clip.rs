@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Score;
 use crate::dsp::resample::Resampler;
-use crate::units::Rate;
+use crate::units::{Rate, audible};
 use crate::wav::{Info, Reader};
 
 /// A clip is converted as a whole; at 48 kHz and in stereo this much takes 115 MB.
@@ -78,8 +78,8 @@ impl Clip {
             total += frames as u64;
             let pairs = read.chunks_exact_mut(width).zip(dealt.chunks_exact_mut(channels)).take(frames);
             for (from, to) in pairs {
-                // One NaN would spread over a whole block of the resampler.
-                from.iter_mut().filter(|sample| !sample.is_finite()).for_each(|sample| *sample = 0.0);
+                // One that is no audio would spread over a whole block of the resampler.
+                from.iter_mut().for_each(|sample| *sample = audible(*sample));
                 match mixes {
                     true => to.fill(from.iter().sum::<f32>() / width as f32),
                     false => to[..width].copy_from_slice(from),
@@ -165,5 +165,15 @@ mod tests {
     fn what_is_no_number_is_silence() {
         let clip = Clip::new(wav(spec(1, 8_000, 32, true), 80, |_, _| f64::NAN)).unwrap();
         assert_eq!(clip.samples(Rate::TELEPHONE, 1).unwrap(), [0.0; 80]);
+    }
+
+    #[test]
+    fn a_float_that_is_no_audio_does_not_spread() {
+        for wrong in [f64::NAN, f64::INFINITY, 3e38, -3e38] {
+            let sample = |frame: u32, _| if frame % 2 == 0 { wrong } else { 0.5 };
+            let clip = Clip::new(wav(spec(1, 8_000, 32, true), 800, sample)).unwrap();
+            let samples = (clip.score())(Rate::new(16_000).unwrap(), 2).unwrap();
+            assert!(samples.iter().all(|sample| sample.abs() < 2.0), "{wrong}");
+        }
     }
 }

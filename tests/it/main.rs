@@ -27,6 +27,7 @@ mod live;
 #[cfg(feature = "device")]
 mod losses;
 mod muted;
+mod players;
 mod prompts;
 mod refusals;
 mod repair;
