@@ -35,8 +35,13 @@ impl Bins {
     }
 
     /// The squared magnitudes.
+    #[inline]
     pub fn power(&self) -> [f32; BINS] {
-        std::array::from_fn(|bin| self.re[bin] * self.re[bin] + self.im[bin] * self.im[bin])
+        let mut power = [0.0; BINS];
+        for bin in 0..BINS {
+            power[bin] = self.re[bin] * self.re[bin] + self.im[bin] * self.im[bin];
+        }
+        power
     }
 }
 
@@ -105,6 +110,7 @@ pub(super) fn frequency(bin: usize) -> f64 {
 
 /// The sum of the squares.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "as in `correlate`")]
 fn energy(samples: &[f32]) -> f32 {
     const LANES: usize = 4;
     let mut sums = [0.0f32; LANES];
@@ -114,8 +120,8 @@ fn energy(samples: &[f32]) -> f32 {
             sums[lane] += group[lane] * group[lane];
         }
     }
-    for (lane, x) in rest.iter().enumerate() {
-        sums[lane] += x * x;
+    for lane in 0..rest.len() {
+        sums[lane % LANES] += rest[lane] * rest[lane];
     }
     (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
@@ -138,6 +144,7 @@ fn hear(samples: &[f32], bank: &Bank, (faint, idle): (f32, bool), last: &mut Bin
 const MOST_PAIRS: usize = 20;
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "a zip stays a call in code for AVX2, and a call costs more than a hop")]
 fn correlate(samples: &[f32], table: &[Row]) -> Bins {
     let half = table.len();
     let (before, after) = (&samples[..half], &samples[samples.len() - half..]);
@@ -150,9 +157,10 @@ fn correlate(samples: &[f32], table: &[Row]) -> Bins {
     let (mut a, mut b) = ([[0.0f32; BINS]; 2], [[0.0f32; BINS]; 2]);
     let ((evens, even), (odds, odd), (rows, row)) =
         (even.as_chunks::<2>(), odd.as_chunks::<2>(), table.as_chunks::<2>());
-    for ((even, odd), rows) in evens.iter().zip(odds).zip(rows) {
-        add(&mut a, even[0], odd[0], &rows[0]);
-        add(&mut b, even[1], odd[1], &rows[1]);
+    let (odds, rows) = (&odds[..evens.len()], &rows[..evens.len()]);
+    for n in 0..evens.len() {
+        add(&mut a, evens[n][0], odds[n][0], &rows[n][0]);
+        add(&mut b, evens[n][1], odds[n][1], &rows[n][1]);
     }
     if let ([even], [odd], [row]) = (even, odd, row) {
         add(&mut a, *even, *odd, row);

@@ -237,8 +237,14 @@ impl Hearing {
         let long = self.run >= 8;
         let at = self.hops;
         let spans = if long { 8 } else { 4 };
-        let power: [f32; BINS] = std::array::from_fn(|bin| if long { now[bin] + then[bin] } else { now[bin] });
-        let energy: f32 = (1..=spans).map(|back| self.energies[(at + 8 - back) % 8]).sum();
+        let mut power = now;
+        if long {
+            (0..BINS).for_each(|bin| power[bin] += then[bin]);
+        }
+        let mut energy = 0.0;
+        for back in 1..=spans {
+            energy += self.energies[(at + 8 - back) % 8];
+        }
         let most = |power: &[f32]| power.iter().fold(0.0, |most: f32, &power| if power > most { power } else { most });
         // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
         let share = (most(&power[..4]) + most(&power[4..])) / (2.0 * self.hop as f32 * energy);
