@@ -153,6 +153,12 @@ async fn full() {
     let cut = record(&daemon, 60).await;
     nap(700).await;
     let filler = disk.at.join("filler");
+    // Below the reserve there is still room for what runs.
+    std::fs::write(&filler, vec![7; 9 << 20]).unwrap();
+    let refused = daemon.send(Method::POST, "/app/calls/mic/record", Some("{}")).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::INSUFFICIENT_STORAGE);
+    assert!(refused.text().await.unwrap().contains("kept in reserve"));
+    assert_eq!(daemon.get(&path(&cut)).await.unwrap()["status"], "running");
     let full = std::io::copy(&mut std::io::repeat(7), &mut std::fs::File::create(&filler).unwrap());
     assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     let cut = daemon.ended("mic", &cut).await.unwrap();
