@@ -61,7 +61,7 @@ fn start(mic: &str, hz: u32, channels: u32) -> Instant {
 }
 
 pub fn request(seconds: u32) -> String {
-    json!({"playBeep": false, "initialSilenceTimeoutInSeconds": 60, "maxSilenceTimeoutInSeconds": 60,
+    json!({"playBeep": false, "initialSilenceTimeoutInSeconds": 3_600, "maxSilenceTimeoutInSeconds": 3_600,
         "maxRecordDurationInSeconds": seconds})
     .to_string()
 }

@@ -280,6 +280,13 @@ struct Unit {
     http: Http,
 }
 
+/// The next test wants the card.
+impl Drop for Unit {
+    fn drop(&mut self) {
+        let _ = Command::new("systemctl").args(["stop", "tonearm"]).status();
+    }
+}
+
 fn property(name: &str) -> String {
     sh(&format!("systemctl show -P {name} tonearm")).trim().to_owned()
 }
@@ -385,7 +392,6 @@ async fn under_our_unit_it_records_with_real_time_priority_reloads_and_finishes_
     let running = unit.http.get(&path).await.unwrap();
     assert_eq!((&running["status"], &running["completionReason"]), (&json!("completed"), &json!("operationCanceled")));
     assert_eq!(running["recording"]["recovered"], false);
-    sh("systemctl stop tonearm");
 }
 
 #[tokio::test]
@@ -432,7 +438,6 @@ async fn a_pipeline_that_hangs_is_restarted_by_systemd_and_its_recording_recover
     }
     eprintln!("restarted {:.1} s after all of it was stopped", hung.elapsed().as_secs_f64());
     unit.ready().await;
-    sh("systemctl stop tonearm");
 }
 
 /// CPU time in ms and context switches of a process so far.
