@@ -33,7 +33,7 @@ test: ## the tests, with a virtual sound card and, as root, broken disks
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
-test-all: test test-rt clients players ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
+test-all: test test-rt clients players browser monitoring examples ## the tests with and without sound devices, under the real-time sanitizer, with others' clients, in a browser, under Prometheus; a soak of a minute
 	cargo test --no-default-features
 	MINUTES=$(or $(MINUTES),1) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak::
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
@@ -43,6 +43,26 @@ clients: ## Microsoft's own clients and others' tools against the daemon, from P
 	@tests/clients/install.sh
 	cargo test --test it -- --ignored clients::
 
+browser: ## the console in Debian's Chromium: recording, two tabs, restarts, 10,000 operations, axe
+	@$(NEED) $(BUILD_NEEDS) chromium npm:nodejs npm
+	@tests/browser/install.sh
+	cargo test --test it -- --ignored --nocapture --test-threads 1 browser:: --skip screenshots
+
+screenshots: ## makes design/screenshots/*.png anew, as the README shows them
+	@$(NEED) $(BUILD_NEEDS) chromium npm:nodejs npm /usr/share/fonts/truetype/dejavu:fonts-dejavu-core
+	@tests/browser/install.sh
+	@mkdir -p design/screenshots
+	cargo test --test it -- --ignored browser::screenshots
+
+monitoring: ## alert rules and dashboard against a daemon that Prometheus reads
+	@$(NEED) $(BUILD_NEEDS) promtool:prometheus python3 unshare:util-linux
+	cargo test --test it -- --ignored monitoring::
+
+examples: ## the programs in examples/ against a daemon
+	@$(NEED) $(BUILD_NEEDS) python3:python3-venv npm:nodejs npm chromium curl jq
+	@tests/clients/install.sh
+	@tests/browser/install.sh
+	cargo test --test it -- --ignored examples::
 test-vm: ## the kernel's sound cards, unplugged and busy, and our unit under systemd, in an emulated machine; TEST=name
 	@$(NEED) $(BUILD_NEEDS)
 	@scripts/test-vm.sh $(TEST)

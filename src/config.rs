@@ -199,6 +199,19 @@ impl Default for Server {
     }
 }
 
+impl Server {
+    /// Each is one origin, as browsers write it: pages of all the world are never let in.
+    fn check_origins(&self) -> Result<(), Wrong> {
+        let is_origin =
+            |text: &String| reqwest::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text);
+        let why = |text: &String| format!("server.cors_origins: {text:?} is no origin; valid is https://HOST[:PORT]");
+        self.cors_origins
+            .iter()
+            .find(|text| !is_origin(text))
+            .map_or(Ok(()), |text| Err(Wrong::at("server.cors_origins", why(text))))
+    }
+}
+
 impl Default for Storage {
     fn default() -> Storage {
         Storage {
@@ -302,6 +315,7 @@ impl Config {
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
             return Err(Wrong::at("server", "[server] needs both tls_cert and tls_key, or neither".to_owned()));
         }
+        self.server.check_origins()?;
         self.jwt.as_ref().map_or(Ok(()), Jwt::check)?;
         Hosts::parse(&self.prompts.allow_hosts).map_err(|why| Wrong::at("prompts.allow_hosts", why))?;
         if self.lines.is_empty() {
@@ -380,6 +394,7 @@ impl Config {
             max_silence: self.record.max_silence_seconds,
             max_duration: self.record.max_duration_seconds,
             ceiling: self.record.ceiling_seconds,
+            flac: self.sample_format().is_ok_and(|format| format != SampleFormat::F32),
         }
     }
 }

@@ -31,6 +31,10 @@ fn what_is_wrong_is_named_with_its_line_and_what_is_valid() {
     assert!(refused("[lines.a]\nsource = \"mic\"\n").contains("device:NAME"));
     assert!(refused("[lines.a]\nsource = \"silence:\"\nchannels = [0]\n").contains("count from 1"));
     assert!(refused("[storage]\nbuffer_seconds = 0\n").contains("1 to 600"));
+    for origin in ["*", "https://*", "https://page.example/", "page.example", "null", "file:///x"] {
+        let words = refused(&format!("[server]\ncors_origins = [\"https://ok.example\", \"{origin}\"]\n"));
+        assert!(words.contains("line 2") && words.contains("https://HOST[:PORT]"), "{words}");
+    }
     assert!(refused("[record]\nsample_format = \"mp3\"\n").contains("s16, s24 and f32"));
     assert!(refused("[[applications]]\nid = \"a\"\n").contains("token_sha256 or token_file"));
 }

@@ -33,6 +33,19 @@ pub struct RecordRequest {
     pub stop_tones: Vec<String>,
     /// Echoed everywhere.
     pub client_context: Option<String>,
+    /// What its audio is read as.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// What the audio of a recording is read as; what is stored is a WAV.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// As it is stored.
+    #[default]
+    Wav,
+    /// Made of the stored samples whenever it is read.
+    Flac,
 }
 
 impl RecordRequest {

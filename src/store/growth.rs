@@ -13,7 +13,7 @@ use super::signal::Signal;
 use super::writer::Ticket;
 use crate::dsp::tone::Tone;
 use crate::pipeline::{self, RecordingKey};
-use crate::record::{Ending, GapCause};
+use crate::record::{Due, Ending, GapCause};
 use crate::units::Rate;
 use crate::wav::Marker;
 
@@ -36,6 +36,8 @@ pub enum Told {
 pub struct Growth {
     /// Frames of the recording that are in the file and can be read. They stay, unless a stop-tone sequence cuts some.
     pub committed_frames: u64,
+    /// What will end it if nothing more is heard; its frame is one of the recording's.
+    pub due: Option<Due>,
     /// Where in its life it is.
     pub phase: Phase,
 }
@@ -56,7 +58,7 @@ pub enum Phase {
 
 /// The two ends of what is told of one recording.
 pub fn growth() -> (Teller, Watcher) {
-    let (growth, growths) = watch::channel(Growth { committed_frames: 0, phase: Phase::Waiting });
+    let (growth, growths) = watch::channel(Growth { committed_frames: 0, due: None, phase: Phase::Waiting });
     let (phase, phases) = watch::channel(());
     (Teller { growth, phase }, Watcher { growth: growths, phase: phases })
 }
@@ -70,14 +72,14 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// So many frames can be read now.
-    pub(super) fn grown(&self, committed_frames: u64) {
-        self.growth.send_modify(|growth| growth.committed_frames = committed_frames);
+    /// So many frames can be read now, and this will end it.
+    pub(super) fn grown(&self, committed_frames: u64, due: Option<Due>) {
+        self.growth.send_modify(|growth| (growth.committed_frames, growth.due) = (committed_frames, due));
     }
 
     /// The next phase begins, with so many frames that can be read.
     pub(super) fn enter(&self, phase: Phase, committed_frames: u64) {
-        self.growth.send_replace(Growth { committed_frames, phase });
+        self.growth.send_replace(Growth { committed_frames, due: None, phase });
         self.phase.send_replace(());
     }
 }

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod lock;
 mod marked;
 pub mod opinion;
+pub mod outline;
 mod recording;
 pub mod recover;
 pub mod signal;

@@ -21,7 +21,7 @@ use super::writer::Ticket;
 use crate::dsp::resample::Resampler;
 use crate::dsp::tone::{Key, Tone};
 use crate::pipeline;
-use crate::record::{Ending, GapCause, Reason};
+use crate::record::{Due, Ending, GapCause, Reason};
 use crate::units::audible;
 use crate::wav::{Marker, Metadata, marks, quantise::quantise};
 
@@ -62,6 +62,7 @@ pub(super) struct Recording {
     file: State,
     synced_frames: u64,
     published_frames: u64,
+    due: Option<Due>,
 }
 
 enum Piece {
@@ -109,6 +110,7 @@ impl Recording {
             file,
             synced_frames: 0,
             published_frames: 0,
+            due: None,
         }
     }
 
@@ -132,6 +134,11 @@ impl Recording {
         if !open.is_empty() && !self.has_failed() {
             self.pending.push_back(Piece::Audio(open.to_vec()));
         }
+    }
+
+    /// This will end it if nothing more is heard.
+    pub fn expect(&mut self, due: Option<Due>) {
+        self.due = due.map(|due| Due { frame: self.frame_of(due.frame), ..due });
     }
 
     /// Device frames are missing up to `end_frame`: zeros stand for them.
@@ -189,7 +196,7 @@ impl Recording {
         let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
         if frames > self.published_frames {
             self.published_frames = frames;
-            self.ticket.growth.grown(frames);
+            self.ticket.growth.grown(frames, self.due);
         }
         if every > 0 && frames - self.synced_frames >= every {
             self.synced_frames = frames;

@@ -92,6 +92,9 @@ impl Stage {
             limits: Limits::default(),
             hosts: vec!["127.0.0.1".into()],
             cors_origins: Vec::new(),
+            hub: Arc::default(),
+            traffic: Arc::default(),
+            on_loopback: true,
         };
         let app = tower::util::MapRequestLayer::new(normalise).layer(router(Arc::new(api)));
         let app = ServiceExt::<Request>::into_make_service(app);
