@@ -126,9 +126,9 @@ mod tests {
     fn hum_and_dial_tones_are_excused_and_what_else_there_is_counts() {
         for rate in [8_000.0, 8_820.0, 11_025.0, 15_999.0] {
             for hz in [0.1, 50.0, 60.0] {
-                // As strong as the pair.
+                // As strong as the pair: a third of the strictest share that `judge` asks for, which leaves room for noise.
                 let (rest, _) = beside(rate, hz, 0.36);
-                assert!(rest < 0.01, "{hz} Hz at {rate}: {rest}");
+                assert!(rest < 0.0316 / 3.0, "{hz} Hz at {rate}: {rest}");
             }
             for hz in [350.0, 400.0, 425.0, 440.0] {
                 let (rest, dial) = beside(rate, hz, 0.1);
