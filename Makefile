@@ -33,8 +33,9 @@ test: ## the tests, with a virtual sound card and, as root, broken disks
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 
-test-all: test test-rt clients players ## the tests with and without sound devices, under the real-time sanitizer, with others' clients; a soak of a minute
+test-all: test test-rt clients players browser monitoring examples ## the tests with and without sound devices, under the real-time sanitizer, with others' clients, in a browser, under Prometheus; a soak of a minute
 	cargo test --no-default-features
+	MINUTES=$(or $(MINUTES),1) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak::
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
 
 clients: ## Microsoft's own clients and others' tools against the daemon, from PyPI and npm
@@ -42,13 +43,34 @@ clients: ## Microsoft's own clients and others' tools against the daemon, from P
 	@tests/clients/install.sh
 	cargo test --test it -- --ignored clients::
 
+browser: ## the console in Debian's Chromium: recording, two tabs, restarts, 10,000 operations, axe
+	@$(NEED) $(BUILD_NEEDS) chromium npm:nodejs npm
+	@tests/browser/install.sh
+	cargo test --test it -- --ignored --nocapture --test-threads 1 browser:: --skip screenshots
+
+screenshots: ## makes design/screenshots/*.png anew, as the README shows them
+	@$(NEED) $(BUILD_NEEDS) chromium npm:nodejs npm /usr/share/fonts/truetype/dejavu:fonts-dejavu-core
+	@tests/browser/install.sh
+	@mkdir -p design/screenshots
+	cargo test --test it -- --ignored browser::screenshots
+
+monitoring: ## alert rules and dashboard against a daemon that Prometheus reads
+	@$(NEED) $(BUILD_NEEDS) promtool:prometheus python3 unshare:util-linux
+	cargo test --test it -- --ignored monitoring::
+
+examples: ## the programs in examples/ against a daemon
+	@$(NEED) $(BUILD_NEEDS) python3:python3-venv npm:nodejs npm chromium curl jq
+	@tests/clients/install.sh
+	@tests/browser/install.sh
+	cargo test --test it -- --ignored examples::
 test-vm: ## the kernel's sound cards, unplugged and busy, and our unit under systemd, in an emulated machine; TEST=name
 	@$(NEED) $(BUILD_NEEDS)
 	@scripts/test-vm.sh $(TEST)
 
-soak: ## records at random for eight hours and checks every recording; MINUTES=n, SEED=n
+soak: ## eight lines for eight hours while things go wrong, every frame accounted for; MINUTES=n, SEED=n
 	@$(NEED) $(BUILD_NEEDS)
-	MINUTES=$(or $(MINUTES),480) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak
+	@scripts/virtual-card.sh install
+	MINUTES=$(or $(MINUTES),480) RUST_LOG=error TONEARM_TEST_CARD=required cargo test --test it -- --ignored --nocapture soak_faults::every
 
 fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
 	@$(NEED) cc:build-essential g++:g++
@@ -77,7 +99,7 @@ bench-data: ## fetches voices and music from Debian packages for bench-detect, 2
 	@scripts/bench-data.sh
 
 bench-detect: ## scores the detectors beside others; ARGS="7 8" for other audio, ARGS=silence for a part
-	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng python3:python3-venv
+	@$(NEED) $(BUILD_NEEDS) pc/spandsp:libspandsp-dev multimon-ng valgrind python3:python3-venv
 	@[ -x target/venv/bin/python ] || python3 -m venv target/venv
 	@target/venv/bin/python -c 'import webrtcvad' 2>/dev/null || target/venv/bin/pip install -q webrtcvad-wheels==2.0.14.post1
 	cargo bench --no-default-features --bench detector -- $(ARGS)

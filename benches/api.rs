@@ -1,6 +1,6 @@
-//! What the API takes: accepting a recording while others poll, telling of its end, listing what has piled up.
+//! What the API takes: accepting a recording while others poll, telling of its end, listing what has piled up, looking on.
 //!
-//! `cargo bench --bench api`, or a part of it: `cargo bench --bench api -- listing`
+//! `cargo bench --bench api`; a part of it: `-- watching` (or `accepting`, `telling`, `listing`).
 
 #[path = "../tests/it/daemon.rs"]
 mod daemon;
@@ -36,19 +36,22 @@ fn main() -> Outcome<()> {
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-        let wanted = |part: &str| parts.is_empty() || parts.iter().any(|one| one == part);
         let folder = || tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
-        if wanted("accepting") {
+        if is_wanted("accepting") {
             accepting(folder()?.path()).await?;
         }
-        if wanted("telling") {
+        if is_wanted("telling") {
             telling(folder()?.path()).await?;
         }
-        if wanted("listing") {
+        if is_wanted("listing") {
             listing(folder()?.path()).await?;
+        }
+        if is_wanted("watching") {
+            watching(folder()?.path()).await?;
         }
         Ok(())
     })
@@ -209,5 +212,40 @@ async fn listing(folder: &Path) -> Outcome<()> {
         show(&format!("GET {path}, a page"), pages);
         show(&format!("GET {path}, all, read as JSON"), times);
     }
+    Ok(())
+}
+
+/// Who follows the events of four lines costs so much of a core.
+async fn watching(folder: &Path) -> Outcome<()> {
+    let lines = ["a", "b", "c", "d"].map(|name| (name, "silence:"));
+    let daemon = Daemon::with(&configure(folder, &lines, "")?).await?;
+    let spent = async || -> Outcome<f64> {
+        let text = daemon.client.get(format!("{}/metrics", daemon.base)).send().await?.text().await?;
+        let line = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        Ok(line.ok_or("no such metric")?.parse()?)
+    };
+    let (mut tasks, mut alone) = (Vec::new(), 0.0);
+    for viewers in [0, 1, 10, 40] {
+        while tasks.len() < viewers {
+            let http = Http::at(daemon.base.clone())?;
+            tasks.push(tokio::spawn(async move {
+                let request = http.client.get(format!("{}/events", http.base)).bearer_auth(TOKEN);
+                let Ok(mut answer) = request.timeout(Duration::from_secs(3_600)).send().await else { return };
+                while answer.chunk().await.is_ok_and(|piece| piece.is_some()) {}
+            }));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (began, before) = (clock::now(), spent().await?);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let share = (spent().await? - before) / began.elapsed().as_secs_f64() * 100.0;
+        if viewers == 0 {
+            alone = share;
+        }
+        let each = (share - alone) / viewers.max(1) as f64;
+        println!(
+            "{viewers:>3} look on four lines: the daemon takes {share:.2} % of a core, {each:.3} % for each of them"
+        );
+    }
+    tasks.iter().for_each(|task| task.abort());
     Ok(())
 }

@@ -1,21 +1,15 @@
 //! Scores the detectors on audio with known contents, beside the references, and times them.
 //!
 //! `make bench-detect`, or `cargo bench --no-default-features --bench detector`; other seeds: `-- 7 8 9`; parts of it:
-//! `-- keys data latency silence speed`.
-
-#![allow(clippy::disallowed_methods, reason = "a bench measures time")]
+//! `-- keys data latency silence speed instructions`.
 
 mod corpus;
 mod reference;
 mod score;
 
-use corpus::{Press, talkoff, tones, ways};
+use corpus::{talkoff, tones, ways};
 use score::page::{self, Page};
-use score::{Heard, Table, data, latency, ours, report, silence};
-use std::time::Instant;
-use tonearm::dsp::dtmf::{Dtmf, DtmfConfig};
-use tonearm::dsp::silence::{Silence, SilenceConfig};
-use tonearm::units::Rate;
+use score::{Heard, Table, data, latency, ours, report, silence, speed};
 
 /// Presses a class and seed, and seconds of each kind without a key.
 const COUNT: usize = 320;
@@ -35,7 +29,7 @@ fn detectors() -> Vec<Detector> {
         Some(program) => detectors.push((
             "spandsp".to_owned(),
             8_000,
-            Box::new(move |audio, feed_ms| program.run(audio, (8.0 * feed_ms) as usize).0),
+            Box::new(move |audio, feed_ms| program.run(audio, (8.0 * feed_ms) as usize, 1).0),
         )),
         None => println!("spandsp is not here (libspandsp-dev and cc): skipped"),
     }
@@ -57,8 +51,14 @@ fn show(page: &mut Page, title: &str, lines: &[Vec<String>]) {
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [hear, what, hz, kind, seconds] = &arguments[..]
+        && hear == "hear"
+    {
+        return speed::hear(what, hz.parse().expect("a rate"), kind, seconds.parse().expect("seconds"));
+    }
     let (seeds, parts): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).filter(|one| !one.starts_with('-')).partition(|one| one.parse::<u64>().is_ok());
+        arguments.into_iter().filter(|one| !one.starts_with('-')).partition(|one| one.parse::<u64>().is_ok());
     let mut seeds: Vec<u64> = seeds.iter().flat_map(|seed| seed.parse()).collect();
     if seeds.is_empty() {
         seeds = vec![101, 102];
@@ -106,19 +106,19 @@ fn main() {
         show(&mut page, "End of speech: hang time 2 s", &silence::table(&scores));
         plot_ends(&mut page, &scores);
     }
+    if asked("speed") {
+        let program = reference::spandsp();
+        let theirs = program.as_ref().map(|program| |audio: &[f32]| program.run(audio, 80, 60).1);
+        let theirs = theirs.as_ref().map(|theirs| theirs as speed::Other);
+        show(&mut page, "What it costs", &speed::nanoseconds(theirs));
+    }
+    if asked("instructions") {
+        show(&mut page, "What it costs, whatever else runs", &speed::instructions());
+    }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/bench-detect/index.html");
     std::fs::create_dir_all(std::path::Path::new(path).parent().expect("a folder")).expect("target is writable");
     std::fs::write(path, page.html("tonearm: detectors")).expect("target is writable");
     println!("\nplots: {path}");
-
-    if asked("speed") {
-        println!("\nns per sample and channel, ticks of 2.5 ms: tones, speech, level; on noise, keys, zeros, voices");
-        RATES.into_iter().for_each(speed);
-        if let Some(program) = reference::spandsp() {
-            let case = tones::plain(8_000.0, seeds[0], 20, None);
-            println!("  spandsp at 8000 Hz {:.2}", program.run(&case.audio, 20).1);
-        }
-    }
 }
 
 /// Every detector's score on every class of its rate.
@@ -180,51 +180,4 @@ fn plot_ends(page: &mut Page, scores: &[silence::Score]) {
             .collect();
         page.plot(title, "ms", Some((-500.0, 1_000.0)), &series);
     }
-}
-
-fn speed(hz: u32) {
-    let rate = Rate::new(hz).expect("a rate");
-    let mut rng = corpus::Rng::new(1);
-    let mut line = format!("  {hz:>6} Hz");
-    for kind in 0..4 {
-        let mut audio = vec![0.0; hz as usize * 20];
-        match kind {
-            0 => corpus::white(&mut audio, f64::from(hz), -30.0, &mut rng),
-            1 => (0..40).for_each(|n| {
-                let press = Press::new(n % 16, 0.5 * n as f64 + 0.1, 0.1);
-                corpus::press(&mut audio, f64::from(hz), &press, &mut rng);
-            }),
-            2 => {}
-            _ => {
-                corpus::speech::voice(&mut audio, f64::from(hz), -20.0, 0.0, 20.0, &mut rng);
-            }
-        }
-        let time = |run: &mut dyn FnMut(&[f32])| {
-            let best = (0..5)
-                .map(|_| {
-                    let began = Instant::now();
-                    audio.chunks(hz as usize / 400).for_each(&mut *run);
-                    began.elapsed().as_secs_f64()
-                })
-                .fold(f64::MAX, f64::min);
-            1e9 * best / audio.len() as f64
-        };
-        let mut dtmf = Dtmf::new(rate, &DtmfConfig::default());
-        let mut silence = Silence::new(rate, &SilenceConfig::default());
-        let mut level = tonearm::dsp::level::Level::default();
-        let tones = time(&mut |block| {
-            dtmf.feed(block, |event| {
-                std::hint::black_box(event);
-            })
-        });
-        let speech = time(&mut |block| {
-            silence.feed(block, |event| {
-                std::hint::black_box(event);
-            })
-        });
-        let levels = time(&mut |block| level.add(block));
-        std::hint::black_box(level);
-        line += &format!("  | {tones:5.2} {speech:5.2} {levels:5.2}");
-    }
-    println!("{line}");
 }

@@ -24,7 +24,7 @@ build() {
   echo guest > "$root/etc/hostname"; : > "$root/etc/machine-id"
   echo '/dev/vda / ext4 noatime 0 1' > "$root/etc/fstab"
   echo snd-aloop > "$root/etc/modules-load.d/sound.conf"
-  echo 'options snd-aloop enable=1,1 index=0,1 id=Loopback,Loopback1 pcm_substreams=8' > "$root/etc/modprobe.d/sound.conf"
+  echo 'options snd-aloop enable=1,1 index=0,1 id=Loopback,Loopback1 pcm_substreams=1,1' > "$root/etc/modprobe.d/sound.conf"
   mkdir -p "$root/host" "$root/etc/systemd/system/multi-user.target.wants"
   cat > "$root/etc/systemd/system/vm-run.service" <<'UNIT'
 [Unit]
@@ -53,7 +53,7 @@ run() {
   local limit=$1 dir=$2; shift 2
   mkdir -p "$dir/.vm"; rm -f "$dir/.vm/"{out,rc}; printf '%s\n' "$*" > "$dir/.vm/cmd"
   # Nothing is written to the image.
-  timeout "$limit" qemu-system-x86_64 -accel tcg -cpu max -M q35 -m 1024 -smp 2 -nographic -no-reboot -nodefaults \
+  timeout "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -M q35 -m 1024 -smp 2 -nographic -no-reboot -nodefaults \
     -serial "file:$dir/.vm/console" -display none -kernel "$vm/vmlinuz" -initrd "$vm/initrd.img" \
     -append "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=no mitigations=off" \
     -drive "file=$vm/rootfs.ext4,if=virtio,format=raw,snapshot=on" \

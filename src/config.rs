@@ -4,6 +4,7 @@
 
 mod detection;
 mod jwt;
+mod line;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,16 +17,13 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::api::MEDIA_ROLE;
 use crate::api::record::Limits;
-use crate::capture::Source;
 use crate::control::call::plain;
-use crate::control::chain::DeviceLoss;
 use crate::control::hosts::Hosts;
 use crate::control::retention::Policy;
-use crate::pipeline::Channels;
-use crate::units::Rate;
 use crate::wav::SampleFormat;
 pub use detection::Detection;
 pub use jwt::Jwt;
+pub use line::{Line, Open};
 
 /// What begins the name of a variable that overrides a key: `TONEARM__SERVER__LISTEN`.
 const OVERRIDE: &str = "TONEARM__";
@@ -113,51 +111,6 @@ pub struct Record {
     pub sample_format: String,
 }
 
-/// `[lines.NAME]`
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Line {
-    /// `device:NAME`, `wav:PATH[?pace=real|fast][&loop=true]` or `silence:`.
-    pub source: String,
-    /// `always`, or `while-recording`: the device is opened by the first recording; `always`.
-    #[serde(default)]
-    pub open: Open,
-    /// The device's channels that are recorded, counted from 1; all.
-    #[serde(default)]
-    pub channels: Option<Vec<usize>>,
-    /// Of recordings, 8,000 to 192,000 Hz; the device's own.
-    #[serde(default)]
-    pub rate: Option<u32>,
-    /// Where prompts and the beep are played: `device:NAME`, `wav:PATH` or `none`; `none`.
-    #[serde(default = "none")]
-    pub playback: String,
-    /// With no frames for so long the device is dead, 1 to 3,600 s; 2.
-    #[serde(default = "two")]
-    pub media_timeout_seconds: u32,
-    /// What its recordings do when the device is lost: `end`, or `wait`, which is to go on with a gap; `end`.
-    #[serde(default)]
-    pub device_loss: DeviceLoss,
-}
-
-fn none() -> String {
-    "none".to_owned()
-}
-
-fn two() -> u32 {
-    2
-}
-
-/// When a device is open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Open {
-    /// Always.
-    #[default]
-    Always,
-    /// From the first recording on.
-    WhileRecording,
-}
-
 /// `[[applications]]`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -217,15 +170,7 @@ pub struct Prompts {
 
 impl Default for Config {
     fn default() -> Config {
-        let mic = Line {
-            source: "device:default".to_owned(),
-            open: Open::Always,
-            channels: None,
-            rate: None,
-            playback: none(),
-            media_timeout_seconds: two(),
-            device_loss: DeviceLoss::End,
-        };
+        let mic = Line::of("device:default");
         Config {
             server: Server::default(),
             storage: Storage::default(),
@@ -251,6 +196,19 @@ impl Default for Server {
             tls_key: None,
             shutdown_seconds: 10,
         }
+    }
+}
+
+impl Server {
+    /// Each is one origin, as browsers write it: pages of all the world are never let in.
+    fn check_origins(&self) -> Result<(), Wrong> {
+        let is_origin =
+            |text: &String| reqwest::Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == *text);
+        let why = |text: &String| format!("server.cors_origins: {text:?} is no origin; valid is https://HOST[:PORT]");
+        self.cors_origins
+            .iter()
+            .find(|text| !is_origin(text))
+            .map_or(Ok(()), |text| Err(Wrong::at("server.cors_origins", why(text))))
     }
 }
 
@@ -357,6 +315,7 @@ impl Config {
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
             return Err(Wrong::at("server", "[server] needs both tls_cert and tls_key, or neither".to_owned()));
         }
+        self.server.check_origins()?;
         self.jwt.as_ref().map_or(Ok(()), Jwt::check)?;
         Hosts::parse(&self.prompts.allow_hosts).map_err(|why| Wrong::at("prompts.allow_hosts", why))?;
         if self.lines.is_empty() {
@@ -435,47 +394,8 @@ impl Config {
             max_silence: self.record.max_silence_seconds,
             max_duration: self.record.max_duration_seconds,
             ceiling: self.record.ceiling_seconds,
+            flac: self.sample_format().is_ok_and(|format| format != SampleFormat::F32),
         }
-    }
-}
-
-impl Line {
-    fn check(&self, name: &str) -> Result<(), Wrong> {
-        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if plain(name).is_empty() || name.len() > 64 || !name.chars().all(valid) {
-            let why = format!("{name:?} is no name for a line; valid are 1 to 64 of a-z, 0-9, - and _");
-            return Err(Wrong::at(&format!("lines.{name}"), why));
-        }
-        let at = |key: &str, checked: Result<(), String>| {
-            let key = format!("lines.{name}.{key}");
-            checked.map_err(|why| Wrong::at(&key, format!("{key}: {why}")))
-        };
-        at("source", self.source().map(drop))?;
-        at("channels", self.channels().map(drop))?;
-        at("rate", self.rate().map(drop))?;
-        within(&format!("lines.{name}.media_timeout_seconds"), self.media_timeout_seconds, 1, 3_600)
-    }
-
-    /// What it hears.
-    pub fn source(&self) -> Result<Source, String> {
-        self.source.parse()
-    }
-
-    /// The device's channels, counted from 0.
-    pub fn channels(&self) -> Result<Channels, String> {
-        let Some(channels) = &self.channels else { return Ok(Channels::ALL) };
-        let from_zero = channels.iter().map(|channel| channel.checked_sub(1));
-        from_zero.collect::<Option<Vec<usize>>>().and_then(Channels::of).ok_or_else(|| {
-            format!("{channels:?} is not valid; channels count from 1, at most {}, and one is needed", Channels::MOST)
-        })
-    }
-
-    /// The rate of its recordings.
-    pub fn rate(&self) -> Result<Option<Rate>, String> {
-        let of = |hz| {
-            Rate::new(hz).ok_or_else(|| format!("{hz} Hz is not valid; valid are {} to {}", Rate::MIN_HZ, Rate::MAX_HZ))
-        };
-        self.rate.map(of).transpose()
     }
 }
 

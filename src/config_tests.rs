@@ -31,6 +31,10 @@ fn what_is_wrong_is_named_with_its_line_and_what_is_valid() {
     assert!(refused("[lines.a]\nsource = \"mic\"\n").contains("device:NAME"));
     assert!(refused("[lines.a]\nsource = \"silence:\"\nchannels = [0]\n").contains("count from 1"));
     assert!(refused("[storage]\nbuffer_seconds = 0\n").contains("1 to 600"));
+    for origin in ["*", "https://*", "https://page.example/", "page.example", "null", "file:///x"] {
+        let words = refused(&format!("[server]\ncors_origins = [\"https://ok.example\", \"{origin}\"]\n"));
+        assert!(words.contains("line 2") && words.contains("https://HOST[:PORT]"), "{words}");
+    }
     assert!(refused("[record]\nsample_format = \"mp3\"\n").contains("s16, s24 and f32"));
     assert!(refused("[[applications]]\nid = \"a\"\n").contains("token_sha256 or token_file"));
 }
@@ -73,4 +77,29 @@ fn a_variable_overrides_a_key() {
     assert_eq!(config.lines[0].1.rate, Some(16_000));
     let wrong = BTreeMap::from([("NONSENSE".to_owned(), "1".to_owned())]);
     assert!(Config::parse("x", "", &wrong).is_err());
+}
+
+#[test]
+fn each_threshold_of_the_detectors_is_checked_at_load_and_named_with_its_line() {
+    for (key, valid) in [
+        ("silence_threshold_dbfs = -91.0", "-90 to 0"),
+        ("minimum_tone_dbfs = 0.5", "-60 to 0"),
+        ("minimum_tone_ms = 22.9", "23 to 40"),
+        ("digits = \"12E\"", "0123456789*#ABCD"),
+    ] {
+        let why = refused(&format!("[detection]\n{key}\n"));
+        let name = key.split(' ').next().unwrap();
+        assert!(why.contains("tonearm.toml, line 2") && why.contains(name) && why.contains(valid), "{why}");
+    }
+}
+
+#[test]
+fn a_rate_outside_8_to_192_khz_is_refused_at_load() {
+    for hz in [7_999, 192_001] {
+        let why = refused(&format!("[lines.a]\nsource = \"silence:\"\nrate = {hz}\n"));
+        assert!(why.contains("line 3") && why.contains("8000 to 192000"), "{why}");
+    }
+    for hz in [8_000, 192_000] {
+        assert!(parse(&format!("[lines.a]\nsource = \"silence:\"\nrate = {hz}\n")).is_ok());
+    }
 }

@@ -12,11 +12,12 @@ use core::time::Duration;
 /// Louder samples than +24 dBFS are no audio: a float device may send NaN, infinities or garbage. They count as 0.
 pub const LOUDEST: f32 = 16.0;
 
-/// The sample, or 0 if it is no audio.
+/// The sample, or 0 if it is no audio or so small (a denormal, −759 dBFS) that it only costs time.
 #[inline(always)]
 pub const fn audible(sample: f32) -> f32 {
-    // A NaN fails the comparison.
-    if sample.abs() <= LOUDEST { sample } else { 0.0 }
+    let size = sample.abs();
+    // A NaN fails both comparisons.
+    if size >= f32::MIN_POSITIVE && size <= LOUDEST { sample } else { 0.0 }
 }
 
 /// A sample rate in frames a second, 8,000 to 192,000.

@@ -47,10 +47,10 @@ impl Drop for Spandsp {
 }
 
 impl Spandsp {
-    /// What it hears in audio at 8 kHz, fed in blocks of `feed` samples, and its ns a sample.
-    pub fn run(&self, audio: &[f32], feed: usize) -> (Vec<Heard>, f64) {
-        let text =
-            pipe(Command::new(&self.0).arg(feed.to_string()), bytes(audio)).expect("what was just compiled runs");
+    /// What it hears in audio at 8 kHz, fed in blocks of `feed` samples, and its least ns a sample of so many passes.
+    pub fn run(&self, audio: &[f32], feed: usize, passes: usize) -> (Vec<Heard>, f64) {
+        let text = pipe(Command::new(&self.0).args([feed, passes].map(|n| n.to_string())), bytes(audio))
+            .expect("what was just compiled runs");
         let (mut heard, mut ns) = (Vec::new(), f64::NAN);
         for line in text.lines() {
             match line.split_once(' ') {

@@ -62,14 +62,18 @@ pub fn table(all: &[Delays]) -> Vec<Vec<String>> {
             lines.push(line);
         }
     }
-    for (key, name) in KEYS.iter().enumerate() {
-        let mut line = vec![format!("key {}, quiet, feed 10 ms", *name as char)];
-        line.extend(names.iter().map(|name| {
-            let of_key = |ms: &&(usize, f64)| ms.0 == key;
-            find(name, CONDITIONS[0].0, 10.0)
-                .map_or_else(String::new, |one| percentiles(one.ms.iter().filter(of_key).map(|ms| ms.1)))
-        }));
-        lines.push(line);
+    for (condition, _) in CONDITIONS {
+        for feed in FEEDS_MS {
+            for (key, name) in KEYS.iter().enumerate() {
+                let mut line = vec![format!("key {}, {condition}, feed {feed} ms", *name as char)];
+                line.extend(names.iter().map(|name| {
+                    let of_key = |ms: &&(usize, f64)| ms.0 == key;
+                    find(name, condition, feed)
+                        .map_or_else(String::new, |one| percentiles(one.ms.iter().filter(of_key).map(|ms| ms.1)))
+                }));
+                lines.push(line);
+            }
+        }
     }
     lines
 }

@@ -8,6 +8,7 @@ pub mod ours;
 pub mod page;
 pub mod report;
 pub mod silence;
+pub mod speed;
 
 use crate::corpus::{Case, Rule};
 use std::collections::BTreeMap;

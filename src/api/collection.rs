@@ -24,6 +24,8 @@ pub struct Page {
     top: usize,
     /// Everything up to and with this one has been seen.
     pub after: Option<String>,
+    /// How many there are in all, where that is told.
+    count: Option<usize>,
 }
 
 /// What stands behind the question mark, decoded.
@@ -35,7 +37,7 @@ impl<S: Sync> FromRequestParts<S> for Page {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Page, Refusal> {
-        let mut page = Page { top: TOP, after: None };
+        let mut page = Page { top: TOP, after: None, count: None };
         for (name, value) in query(parts) {
             match name.as_str() {
                 "$top" => {
@@ -56,6 +58,11 @@ impl<S: Sync> FromRequestParts<S> for Page {
 }
 
 impl Page {
+    /// So many there are in all.
+    pub fn counted(self, count: usize) -> Page {
+        Page { count: Some(count), ..self }
+    }
+
     /// So many are needed to know whether there is more.
     pub fn wanted(&self) -> usize {
         self.top + 1
@@ -80,7 +87,7 @@ impl Page {
             let sign = if url.contains('?') { '&' } else { '?' };
             format!("{url}{sign}$top={}&$skiptoken={token}", self.top)
         });
-        Json(CollectionBody { value: page.iter().map(body).collect(), next_link }).into_response()
+        Json(CollectionBody { value: page.iter().map(body).collect(), count: self.count, next_link }).into_response()
     }
 }
 

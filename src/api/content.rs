@@ -2,11 +2,13 @@
 //!
 //! Belongs here: ranges, lengths, tags, and when a stream must be aborted. Does not: reading files (`store::follow`).
 
-use std::io::{Read, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,48 +19,207 @@ use uuid::Uuid;
 use super::Api;
 use super::auth::Caller;
 use super::body::{Aborted, pieces};
+use super::collection::query;
 use super::error::Refusal;
+use super::flac::Encoder;
 use super::range::{resolve, wanted};
-use crate::control::Audio;
+use super::wire::OutlineBody;
 use crate::control::call::plain;
+use crate::control::operation::Format;
+use crate::control::{Audio, Readable};
 use crate::error::{Error, Kind};
 use crate::store::follow::Follow;
 use crate::store::growth::Watcher;
-use crate::wav::{Spec, header as wav_header};
+use crate::store::outline::outline as outline_of;
+use crate::wav::{Reader, Spec, header as wav_header};
 
 /// A piece of a stream has at most so many bytes.
 const PIECE: usize = 64 * 1024;
+/// An outline has at most so many stretches.
+const STRETCHES: u64 = 2_000;
 
 /// GET and HEAD of a recording.
 pub async fn get(State(api): State<Arc<Api>>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let caller = api.door.caller(authorization).await?;
-    let id = Uuid::parse_str(&plain(&id)).map_err(|_| Error::not_found())?;
-    let may_read = |owner: &str| match &caller {
-        Caller::Application(app) => app.id == owner,
-        Caller::Recording(of) => *of == id,
-    };
-    let audio = match api.control.audio(id) {
-        Some((owner, audio)) if may_read(&owner) => audio,
-        // What is somebody else's takes as long as what is unknown.
-        _ => match api.control.gone(id).await? {
-            Some(owner) if may_read(&owner) => Audio::Gone,
-            _ => return Err(Error::not_found().into()),
-        },
-    };
+    let (format, audio) = allowed(&api, &id, &headers).await?;
+    if format == Format::Flac {
+        return Ok(flac(audio, &headers).await?);
+    }
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let mut response = match audio {
-        Audio::Gone => return Err(Error::new(Kind::Gone, "no audio is kept of this recording").into()),
-        Audio::NotYet => return Err(Error::new(Kind::NotFound, "the recording has not begun").into()),
-        Audio::Recovering => {
-            return Err(Error::new(Kind::Unavailable, "what a crash left of the recording is being looked at").into());
-        }
+        Audio::Gone => return Err(gone().into()),
+        Audio::NotYet => return Err(not_begun().into()),
+        Audio::Recovering => return Err(recovering().into()),
         Audio::Growing { path, growth, spec, reading } => growing(&path, growth, spec, range, reading).await?,
         Audio::Final { path, sha256, reading } => finished(path, &sha256, range, &headers, reading).await?,
     };
     response.headers_mut().insert(header::CONTENT_TYPE, content_type(&headers));
     response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     Ok(response)
+}
+
+/// The audio and what it is read as, if whoever asks may have it.
+async fn allowed(api: &Api, id: &str, headers: &HeaderMap) -> Result<(Format, Audio), Error> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let caller = api.door.caller(authorization).await?;
+    let id = Uuid::parse_str(&plain(id)).map_err(|_| Error::not_found())?;
+    let may_read = |owner: &str| match &caller {
+        Caller::Application(app) => app.id == owner,
+        Caller::Recording(of) => *of == id,
+    };
+    match api.control.audio(id) {
+        Some(Readable { app, format, audio }) if may_read(&app) => Ok((format, audio)),
+        // What is somebody else's takes as long as what is unknown.
+        _ => match api.control.gone(id).await? {
+            Some(owner) if may_read(&owner) => Ok((Format::Wav, Audio::Gone)),
+            _ => Err(Error::not_found()),
+        },
+    }
+}
+
+/// GET of a recording's outline: `step` frames each from `from` on, as many stretches as there are whole ones, at most
+/// [`STRETCHES`].
+pub async fn outline(State(api): State<Arc<Api>>, Path(id): Path<String>, parts: Parts) -> Result<Response, Refusal> {
+    let (_, audio) = allowed(&api, &id, &parts.headers).await?;
+    let number = |name: &str, default: u64| match query(&parts).into_iter().find(|(known, _)| known == name) {
+        None => Ok(default),
+        Some((_, text)) => text
+            .parse::<u64>()
+            .map_err(|_| Error::invalid(name, format!("{name} must be a whole number of frames, not {text:?}"))),
+    };
+    let (from, step) = (number("from", 0)?, number("step", 0)?);
+    let (path, growth, spec, reading) = match audio {
+        Audio::Gone => return Err(gone().into()),
+        Audio::NotYet => return Err(not_begun().into()),
+        Audio::Recovering => return Err(recovering().into()),
+        Audio::Growing { path, growth, spec, reading } => (path, Some(growth), spec, reading),
+        Audio::Final { path, reading, .. } => (path, None, None, reading),
+    };
+    let spec = match spec {
+        Some(spec) => spec,
+        None => spec_of(path.clone()).await?,
+    };
+    let looked_at = spawn_blocking(move || {
+        let _reading = reading;
+        let frames = match growth {
+            Some(growth) => growth.now().committed_frames,
+            None => header_frames(&path)?,
+        };
+        // Without a step, all of it in as many stretches as are drawn at most.
+        let step = if step == 0 { frames.div_ceil(STRETCHES).max(1) } else { step };
+        let count = (frames.saturating_sub(from) / step).min(STRETCHES);
+        Ok::<_, std::io::Error>((frames, step, outline_of(&path, spec, from, step, count)?))
+    });
+    let failed = |error: std::io::Error| Error::new(Kind::Internal, format!("the recording cannot be read: {error}"));
+    let given_up = || Error::new(Kind::Internal, "looking at the recording was given up");
+    let (frames, step, peaks) = looked_at.await.map_err(|_| given_up())?.map_err(failed)?;
+    let peaks = peaks.into_iter().map(|peak| (f64::from(peak) * 1_000.0).round() / 1_000.0).collect();
+    Ok(Json(OutlineBody { from, step, frames, sample_rate: spec.rate.hz(), peaks }).into_response())
+}
+
+fn header_frames(path: &FilePath) -> std::io::Result<u64> {
+    let reader = Reader::open(path).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(reader.info().frames)
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Gone, "no audio is kept of this recording")
+}
+
+fn recovering() -> Error {
+    Error::new(Kind::Unavailable, "what a crash left of the recording is being looked at")
+}
+
+fn not_begun() -> Error {
+    Error::new(Kind::NotFound, "the recording has not begun")
+}
+
+/// The samples of a recording, from its first to its last.
+enum Samples {
+    Growing(Follow),
+    Final { file: tokio::fs::File, left: u64 },
+}
+
+impl Samples {
+    async fn next(&mut self) -> Option<Result<Bytes, String>> {
+        match self {
+            Samples::Growing(follow) => Some(follow.next_chunk(PIECE).await?.map_err(|error| error.to_string())),
+            Samples::Final { left: 0, .. } => None,
+            Samples::Final { file, left } => {
+                let mut piece = vec![0; PIECE.min(usize::try_from(*left).unwrap_or(PIECE))];
+                *left -= piece.len() as u64;
+                Some(file.read_exact(&mut piece).await.map(|_| piece.into()).map_err(|error| error.to_string()))
+            }
+        }
+    }
+}
+
+/// The recording as FLAC. A part of it cannot be asked for: what its length will be nobody knows.
+async fn flac(audio: Audio, headers: &HeaderMap) -> Result<Response, Error> {
+    let internal = |why: String| Error::new(Kind::Internal, format!("the recording cannot be read as FLAC: {why}"));
+    let (spec, samples, tag, reading) = match audio {
+        Audio::Gone => return Err(gone()),
+        Audio::NotYet => return Err(not_begun()),
+        Audio::Recovering => return Err(recovering()),
+        Audio::Growing { path, growth, spec, reading } => {
+            let spec = match spec {
+                Some(spec) => spec,
+                None => spec_of(path.clone()).await?,
+            };
+            let first = wav_header::len(spec) as u64;
+            (spec, Samples::Growing(Follow::new(&path, growth, spec).range(first, None)), None, reading)
+        }
+        Audio::Final { path, sha256, reading } => {
+            let tag = format!("\"{sha256}-flac\"");
+            if is_known(headers, &tag) {
+                return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+            }
+            let spec = spec_of(path.clone()).await?;
+            let opened = spawn_blocking(move || {
+                let left = header_frames(&path)? * spec.frame_bytes();
+                let mut file = std::fs::File::open(path)?;
+                file.seek(SeekFrom::Start(wav_header::len(spec) as u64))?;
+                Ok::<_, std::io::Error>((file, left))
+            });
+            let (file, left) = opened.await.ok().and_then(Result::ok).ok_or_else(gone)?;
+            (spec, Samples::Final { file: tokio::fs::File::from_std(file), left }, Some(tag), reading)
+        }
+    };
+    let encoder = Encoder::new(spec).map_err(internal)?;
+    let told = [(header::CONTENT_TYPE, "audio/flac"), (header::ACCEPT_RANGES, "none")];
+    let mut response = (told, encoded(samples, encoder, reading)).into_response();
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Encodes piece by piece, each on a thread for such work that is free again before the reader has taken it.
+fn encoded(mut samples: Samples, mut encoder: Encoder, reading: Arc<()>) -> axum::body::Body {
+    let (reader, body) = pieces();
+    tokio::spawn(async move {
+        let _reading = reading;
+        loop {
+            let piece = tokio::select! {
+                piece = samples.next() => piece,
+                () = reader.left() => return,
+            };
+            let is_last = piece.is_none();
+            let work = move || {
+                let made = match piece {
+                    Some(piece) => piece.and_then(|piece| encoder.encode(&piece)),
+                    None => encoder.finish(),
+                };
+                (encoder, made)
+            };
+            let Ok((back, made)) = spawn_blocking(work).await else { return };
+            encoder = back;
+            let nothing = made.as_ref().is_ok_and(Bytes::is_empty);
+            if !nothing && !reader.give(made.map_err(Aborted)).await || is_last {
+                return;
+            }
+        }
+    });
+    body
 }
 
 fn content_type(headers: &HeaderMap) -> HeaderValue {
@@ -105,7 +266,7 @@ async fn spec_of(path: PathBuf) -> Result<Spec, Error> {
         Ok::<_, std::io::Error>(start)
     });
     let start = read.await.ok().and_then(Result::ok).unwrap_or_default();
-    wav_header::recognise(&start).ok_or_else(|| Error::new(Kind::NotFound, "the recording has not begun"))
+    wav_header::recognise(&start).ok_or_else(not_begun)
 }
 
 /// Follows a recording into a body; ends cleanly only if the reader has got all of it.
@@ -139,8 +300,7 @@ async fn finished(
     let has = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let etag =
         HeaderValue::from_str(&tag).map_err(|_| Error::new(Kind::Internal, "the tag of a recording is no header"))?;
-    let known = has(header::IF_NONE_MATCH).is_some_and(|tags| tags.split(',').any(|known| matches(known.trim(), &tag)));
-    if known {
+    if is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     let opened = spawn_blocking(move || {
@@ -149,7 +309,6 @@ async fn finished(
         let length = file.metadata()?.len();
         Ok::<_, std::io::Error>((file, length))
     });
-    let gone = || Error::new(Kind::Gone, "no audio is kept of this recording");
     let (file, length) = opened.await.ok().and_then(Result::ok).ok_or_else(gone)?;
     // A range of another version than this one would be a mixture.
     let range = range.filter(|_| has(header::IF_RANGE).is_none_or(|condition| condition == tag));
@@ -172,6 +331,11 @@ async fn finished(
     };
     response.headers_mut().insert(header::ETAG, etag);
     Ok(response)
+}
+
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let tags = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    tags.is_some_and(|tags| tags.split(',').any(|known| matches(known.trim(), tag)))
 }
 
 fn matches(known: &str, tag: &str) -> bool {

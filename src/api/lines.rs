@@ -1,27 +1,22 @@
 //! Lines, their levels, and whether the daemon is well.
 //!
-//! Belongs here: `/healthz`, `/readyz`, `/lines`, `/events`. Does not: calls (`calls`).
+//! Belongs here: `/healthz`, `/readyz`, `/lines`, `/space`. Does not: calls (`calls`), what happens (`events`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde_json::json;
 
 use super::Api;
-use super::body::pieces;
 use super::calls::App;
+use super::error::Refusal;
 use super::operations::tenths;
-use super::wire::{CollectionBody, DeviceBody, LevelBody, LineBody, LineReadyBody, ReadyBody};
+use super::wire::{CollectionBody, DeviceBody, LevelBody, LineBody, LineReadyBody, ReadyBody, SpaceBody};
 use crate::control::line::Line;
 use crate::dsp::ear::Meter;
-
-/// Levels are told so often.
-const EVERY: Duration = Duration::from_millis(100);
 
 /// The daemon is alive.
 pub async fn healthz() -> Response {
@@ -44,7 +39,7 @@ pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
 pub async fn lines(State(api): State<Arc<Api>>, app: App) -> Response {
     let lines = usable(&api, &app);
     let value = lines.iter().map(|line| line_json(line)).collect();
-    Json(CollectionBody { value, next_link: None }).into_response()
+    Json(CollectionBody { value, count: None, next_link: None }).into_response()
 }
 
 fn usable(api: &Api, app: &App) -> Vec<Arc<Line>> {
@@ -59,7 +54,7 @@ fn line_json(line: &Line) -> LineBody<'_> {
         ready: line.ready().is_ok(),
         channels: spec.map(|spec| spec.channels),
         sample_rate: spec.map(|spec| spec.rate.hz()),
-        levels: line.meters().iter().map(meter_json).collect(),
+        levels: line.meters().iter().map(level_json).collect(),
         device: line.health().map(|health| DeviceBody {
             xruns: health.xruns(),
             errors: health.errors(),
@@ -70,7 +65,7 @@ fn line_json(line: &Line) -> LineBody<'_> {
     }
 }
 
-fn meter_json(meter: &Meter) -> LevelBody {
+pub(super) fn level_json(meter: &Meter) -> LevelBody {
     let rounded = |dbfs: f32| (f64::from(dbfs) * 10.0).round() / 10.0;
     LevelBody {
         rms_dbfs: rounded(meter.rms_dbfs),
@@ -82,24 +77,8 @@ fn meter_json(meter: &Meter) -> LevelBody {
     }
 }
 
-/// Levels as server-sent events, until the reader leaves.
-pub async fn events(State(api): State<Arc<Api>>, app: App) -> Response {
-    let lines = usable(&api, &app);
-    let (reader, body) = pieces();
-    tokio::spawn(async move {
-        let mut tick = tokio::time::interval(EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            tick.tick().await;
-            let mut text = String::new();
-            for line in &lines {
-                let levels: Vec<LevelBody> = line.meters().iter().map(meter_json).collect();
-                text += &format!("event: levels\ndata: {}\n\n", json!({"line": line.name(), "levels": levels}));
-            }
-            if !reader.give(Ok(Bytes::from(text))).await {
-                return;
-            }
-        }
-    });
-    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+/// How much space there is for recordings.
+pub async fn space(State(api): State<Arc<Api>>, _app: App) -> Result<Response, Refusal> {
+    let space = api.control.space().await?;
+    Ok(Json(SpaceBody { free_bytes: space.free_bytes, reserve_bytes: space.reserve_bytes }).into_response())
 }

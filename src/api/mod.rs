@@ -7,14 +7,19 @@ mod body;
 mod calls;
 mod collection;
 pub mod connections;
+mod console;
 mod content;
 mod error;
+mod events;
+mod flac;
 pub mod json;
 pub mod jwt;
 mod lines;
+mod metrics;
 mod notifications;
 mod openapi;
 pub mod operations;
+mod overview;
 mod path;
 pub mod range;
 pub mod record;
@@ -30,10 +35,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use uuid::Uuid;
 
+use crate::clock;
 use crate::control::Control;
 use crate::error::{Error, Kind};
 use auth::Door;
 use error::{Refusal, RequestIds, render};
+pub use events::Hub;
+pub use metrics::Traffic;
 use operations::Links;
 use record::Limits;
 
@@ -56,6 +64,12 @@ pub struct Api {
     pub hosts: Vec<String>,
     /// The foreign origins that browsers may come from.
     pub cors_origins: Vec<String>,
+    /// Tells those who look on.
+    pub hub: Arc<Hub>,
+    /// Counts requests.
+    pub traffic: Arc<Traffic>,
+    /// Whether only this host can ask.
+    pub on_loopback: bool,
 }
 
 impl Api {
@@ -65,7 +79,7 @@ impl Api {
 }
 
 /// All routes; `openapi` tells others of each.
-fn routes() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
+fn routes() -> [(&'static str, MethodRouter<Arc<Api>>); 20] {
     [
         ("/calls", get(calls::list).post(calls::open)),
         ("/calls/{id}", get(calls::get).delete(calls::end)),
@@ -74,9 +88,15 @@ fn routes() -> [(&'static str, MethodRouter<Arc<Api>>); 14] {
         ("/calls/{id}/{action}", post(calls::act)),
         ("/recordings/{id}", get(content::get)),
         ("/lines", get(lines::lines)),
-        ("/events", get(lines::events)),
+        ("/recordings/{id}/outline", get(content::outline)),
+        ("/operations", get(overview::list)),
+        ("/space", get(lines::space)),
+        ("/events", get(events::events)),
+        ("/", get(console::page)),
+        ("/console/{file}", get(console::asset)),
         ("/notifications", get(notifications::list)),
         ("/notifications/{id}/repeat", post(notifications::repeat)),
+        ("/metrics", get(metrics::metrics)),
         ("/healthz", get(lines::healthz)),
         ("/readyz", get(lines::readyz)),
         ("/openapi.json", get(openapi::schema)),
@@ -102,6 +122,7 @@ pub use path::normalise;
 
 /// What every request goes through: ids, host and origin, and errors as JSON.
 async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let began = clock::now();
     let ids = RequestIds { request: Uuid::new_v4().to_string(), client: client_id(request.headers()) };
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = match admitted(&api, &request) {
@@ -121,6 +142,7 @@ async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
             }
         }
     }
+    api.traffic.answered(response.status(), began.elapsed());
     let headers = response.headers_mut();
     set(headers, "request-id", &ids.request);
     if let Some(client) = &ids.client {

@@ -14,10 +14,11 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 use super::collection::MAX_TOP;
+use super::operations::{reason_name, status_name};
 use super::record::Limits;
 use super::wire::{
     ActionRequestBody, CallBody, CallRequestBody, CollectionBody, ErrorBody, LineBody, NotificationBody, OperationBody,
-    PlayRequestBody, ReadyBody, RecordRequestBody,
+    OutlineBody, PlayRequestBody, ReadyBody, RecordRequestBody, SeenBody, SpaceBody, all_reasons, all_statuses,
 };
 
 /// Makes the schema of a type.
@@ -190,8 +191,45 @@ const ROUTES: &[Route] = &[
         ..ROUTE
     },
     Route {
+        path: "/recordings/{id}/outline",
+        summary: "The highest samples of a recording's stretches, as far as it can be read",
+        query: &["from", "step"],
+        answers: &[(200, Content::Json(of::<OutlineBody>))],
+        refusals: &[400, 410],
+        ..ROUTE
+    },
+    Route {
+        path: "/operations",
+        summary: "Recordings and prompts of all calls of the application, the newest first, with what was asked for",
+        query: &["line", "status", "reason", "text", "since", "before", "$top", "$skiptoken"],
+        answers: &[(200, Content::Json(of::<CollectionBody<SeenBody>>))],
+        refusals: &[400],
+        ..ROUTE
+    },
+    Route {
+        path: "/space",
+        summary: "How much space there is for recordings",
+        answers: &[(200, Content::Json(of::<SpaceBody>))],
+        ..ROUTE
+    },
+    Route {
+        path: "/",
+        summary: "The console",
+        answers: &[(200, Content::Other("text/html")), (304, Content::Nothing)],
+        open: true,
+        ..ROUTE
+    },
+    Route {
+        path: "/console/{file}",
+        summary: "Its files",
+        answers: &[(200, Content::Other("text/javascript")), (304, Content::Nothing)],
+        refusals: &[404],
+        open: true,
+        ..ROUTE
+    },
+    Route {
         path: "/events",
-        summary: "Levels ten times a second, as server-sent events without end",
+        summary: "Levels ten times a second, keys, operations and how far they are, as server-sent events without end",
         answers: &[(200, Content::Other("text/event-stream"))],
         ..ROUTE
     },
@@ -209,6 +247,12 @@ const ROUTES: &[Route] = &[
         summary: "Sends a notification again, under the same id",
         answers: &[(204, Content::Nothing)],
         refusals: &[409],
+        ..ROUTE
+    },
+    Route {
+        path: "/metrics",
+        summary: "Metrics for Prometheus; on loopback no token is needed",
+        answers: &[(200, Content::Other("text/plain"))],
         ..ROUTE
     },
     Route {
@@ -316,6 +360,10 @@ fn told(route: &Route, asked: &mut SchemaGenerator, answered: &mut SchemaGenerat
 fn in_query(name: &str) -> Value {
     let schema = match name {
         "$top" => json!({"type": "integer", "minimum": 1, "maximum": MAX_TOP}),
+        "from" | "step" => json!({"type": "integer", "minimum": 0}),
+        "since" | "before" => json!({"type": "string", "format": "date-time"}),
+        "status" => json!({"type": "string", "enum": all_statuses().map(status_name)}),
+        "reason" => json!({"type": "string", "enum": all_reasons().map(reason_name)}),
         "state" => json!({"type": "string", "enum": ["pending", "delivered", "undeliverable"]}),
         _ => json!({"type": "string"}),
     };
@@ -390,7 +438,7 @@ mod tests {
         let is_action = path.starts_with("/calls/id/") && !path.contains("/operations");
         let path = if is_action { "/calls/id/action".to_owned() } else { path };
         let segments = path.split('/').map(|segment| match segment {
-            "id" | "op" | "action" => format!("{{{segment}}}"),
+            "id" | "op" | "action" | "file" => format!("{{{segment}}}"),
             _ => segment.to_owned(),
         });
         segments.collect::<Vec<_>>().join("/")

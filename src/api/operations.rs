@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::wire::{
     CallBody, EvidenceBody, GapBody, KeyBody, OperationBody, OpinionBody, RecordedBody, RecordingBody, ResultBody,
-    ToneBody, ToneInfoBody,
+    SignalBody, ToneBody, ToneInfoBody,
 };
 use crate::control::call::{Call, CallState};
 use crate::control::notify::{Change, Wire};
@@ -81,6 +81,14 @@ fn recording(recording: &Recording) -> RecordingBody<'_> {
         gaps: recording.gaps.iter().map(|gap| GapBody { at: gap.at, frames: gap.frames, cause: &gap.cause }).collect(),
         recovered: recording.recovered,
         clock_drift_ppm: recording.clock_drift_ppm.map(tenths),
+        signal: recording.signal.as_ref().map(|signal| SignalBody {
+            rms_dbfs: rounded(signal.rms_dbfs),
+            peak_dbfs: rounded(signal.peak_dbfs),
+            clipped_samples: signal.clipped_samples,
+            invalid_samples: signal.invalid_samples,
+            // A step of 16 bits is 3e-5.
+            dc_offset: (f64::from(signal.dc_offset) * 1e6).round() / 1e6,
+        }),
     }
 }
 

@@ -3,12 +3,12 @@
 //! Belongs here: section by section what a request may say. Does not: what becomes of it (`control`).
 
 use super::json::{Json, Members, Unknown};
-use crate::control::operation::{PlayRequest, Prompt, RecordRequest};
+use crate::control::operation::{Format, PlayRequest, Prompt, RecordRequest};
 use crate::error::{Error, Kind};
 use crate::record::StopTones;
 
 /// The formats that a recording can be asked for in.
-const FORMATS: [&str; 1] = ["wav"];
+const FORMATS: [Format; 2] = [Format::Wav, Format::Flac];
 /// The most prompts of a request.
 const MAX_PROMPTS: usize = 20;
 /// The most characters of a client context.
@@ -25,12 +25,22 @@ pub struct Limits {
     pub max_duration: u32,
     /// The most of each, in seconds.
     pub ceiling: u32,
+    /// Whether recordings can be read as FLAC, which holds integers only, and has no place on the command line.
+    pub flac: bool,
+}
+
+/// The word for a format.
+pub const fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Wav => "wav",
+        Format::Flac => "flac",
+    }
 }
 
 impl Default for Limits {
     /// Graph's defaults, and a day.
     fn default() -> Limits {
-        Limits { initial_silence: 5, max_silence: 5, max_duration: 5, ceiling: 86_400 }
+        Limits { initial_silence: 5, max_silence: 5, max_duration: 5, ceiling: 86_400, flac: true }
     }
 }
 
@@ -52,8 +62,8 @@ pub fn request(bytes: &[u8], limits: &Limits) -> Result<RecordRequest, Error> {
         client_context: client_context(&mut members)?,
         prompts,
         barge_in_allowed,
+        format: format(&mut members, limits)?,
     };
-    format(&mut members)?;
     members.finish(Unknown::Refused)?;
     if let Some(index) = request.prompts.iter().position(|prompt| prompt.plays == 0 && !request.barge_in_allowed) {
         let place = format!("prompts[{index}].loop");
@@ -86,14 +96,14 @@ pub fn client_context(members: &mut Members) -> Result<Option<String>, Error> {
     }
 }
 
-fn format(members: &mut Members) -> Result<(), Error> {
-    match members.string("recordingFormat")? {
-        Some(format) if !FORMATS.contains(&format.as_str()) => {
-            let message = format!("recordingFormat {format:?} is not supported; supported: {}", FORMATS.join(", "));
-            Err(Error { kind: Kind::Format, message, target: Some("recordingFormat".to_owned()) })
-        }
-        _ => Ok(()),
-    }
+fn format(members: &mut Members, limits: &Limits) -> Result<Format, Error> {
+    let Some(name) = members.string("recordingFormat")? else { return Ok(Format::Wav) };
+    let supported: Vec<Format> = FORMATS.into_iter().filter(|format| *format != Format::Flac || limits.flac).collect();
+    supported.iter().copied().find(|format| format_name(*format) == name).ok_or_else(|| {
+        let names: Vec<&str> = supported.iter().map(|format| format_name(*format)).collect();
+        let message = format!("recordingFormat {name:?} is not supported here; supported: {}", names.join(", "));
+        Error { kind: Kind::Format, message, target: Some("recordingFormat".to_owned()) }
+    })
 }
 
 fn stop_tones(members: &mut Members) -> Result<Vec<String>, Error> {
@@ -192,7 +202,12 @@ mod tests {
         assert!(refused(&long).message.contains("257"));
         let longest = format!(r#"{{"clientContext":"{}"}}"#, "ä".repeat(256));
         assert!(request(longest.as_bytes(), &Limits::default()).is_ok());
-        assert_eq!(refused(r#"{"recordingFormat":"mp3"}"#).kind, Kind::Format);
+        let mp3 = refused(r#"{"recordingFormat":"mp3"}"#);
+        assert_eq!((mp3.kind, mp3.message.ends_with("supported: wav, flac")), (Kind::Format, true));
+        let floats = Limits { flac: false, ..Limits::default() };
+        let flac = br#"{"recordingFormat":"flac"}"#;
+        assert_eq!(request(flac, &Limits::default()).unwrap().format, Format::Flac);
+        assert!(request(flac, &floats).unwrap_err().message.ends_with("supported: wav"));
         assert_eq!(refused(r#"{"prompts":[{}]}"#).target.as_deref(), Some("prompts[0].mediaInfo"));
         let prompt =
             request(br#"{"prompts":[{"mediaInfo":{"uri":"file:a.wav","id":"a"},"loop":2}]}"#, &Limits::default());

@@ -2,6 +2,8 @@
 //!
 //! Belongs here: names of members, in Graph's spelling, with a word on each. Does not: how they are filled (`operations`).
 
+mod watch;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +12,10 @@ use super::operations::{play_reason_name, reason_name, state_name, status_name};
 use crate::control::call::CallState;
 use crate::control::operation::{CompletionReason, Status};
 use crate::store::journal::Delivery;
+pub use watch::{
+    AskedBody, AskedPromptBody, DueBody, HeardKeyBody, LevelsBody, OutlineBody, ProgressBody, RunningBody, SeenBody,
+    SpaceBody,
+};
 
 /// An operation: what was asked for, how far it is, and what it came to.
 #[derive(Serialize, JsonSchema)]
@@ -99,6 +105,23 @@ pub struct RecordingBody<'a> {
     /// How much faster the device's clock ran than the host's, in parts per million: nothing is stretched to make up for
     /// it. Null before ten seconds without a loss.
     pub clock_drift_ppm: Option<f64>,
+    /// What its samples are like; null if a crash ended it.
+    pub signal: Option<SignalBody>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "signal")]
+pub struct SignalBody {
+    /// -160: nothing but digital zeros.
+    pub rms_dbfs: f64,
+    pub peak_dbfs: f64,
+    /// Samples at full scale.
+    pub clipped_samples: u64,
+    /// Samples that were no audio (NaN, infinite, beyond +24 dBFS): zeros stand for them.
+    pub invalid_samples: u64,
+    /// The mean, 1 being full scale.
+    pub dc_offset: f64,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -203,6 +226,9 @@ pub struct ToneInfoBody {
 #[schemars(rename = "{T}Collection")]
 pub struct CollectionBody<T> {
     pub value: Vec<T>,
+    /// How many there are on all pages.
+    #[serde(rename = "@odata.count", skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
     /// Where the next page is, if there is one.
     #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
     pub next_link: Option<String>,
@@ -262,7 +288,7 @@ pub struct DeviceBody {
 pub struct LevelBody {
     pub rms_dbfs: f64,
     pub peak: f64,
-    /// Samples since the last look.
+    /// Samples at full scale: in events since the last one, else since the device was opened.
     pub clipped: u64,
     pub noise_floor_dbfs: f64,
     pub threshold_dbfs: f64,
@@ -326,9 +352,31 @@ fn word<const N: usize>(words: [&str; N]) -> Schema {
     json_schema!({"type": "string", "enum": (words.to_vec())})
 }
 
-fn statuses(_: &mut SchemaGenerator) -> Schema {
+/// Every status there is.
+pub const fn all_statuses() -> [Status; 4] {
     use Status::*;
-    word([NotStarted, Running, Completed, Failed].map(status_name))
+    [NotStarted, Running, Completed, Failed]
+}
+
+/// Every reason there is.
+pub const fn all_reasons() -> [CompletionReason; 10] {
+    use CompletionReason::*;
+    [
+        CompletedSuccessfully,
+        StopToneDetected,
+        MaxSilenceTimeout,
+        MaxRecordDurationReached,
+        OperationCanceled,
+        InitialSilenceTimeout,
+        PlayPromptFailed,
+        PlayBeepFailed,
+        MediaReceiveTimeout,
+        UnspecifiedError,
+    ]
+}
+
+fn statuses(_: &mut SchemaGenerator) -> Schema {
+    word(all_statuses().map(status_name))
 }
 
 fn states(_: &mut SchemaGenerator) -> Schema {
@@ -342,20 +390,8 @@ fn deliveries(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn reasons(_: &mut SchemaGenerator) -> Schema {
-    use CompletionReason::*;
-    let all = [
-        CompletedSuccessfully,
-        StopToneDetected,
-        MaxSilenceTimeout,
-        MaxRecordDurationReached,
-        OperationCanceled,
-        InitialSilenceTimeout,
-        PlayPromptFailed,
-        PlayBeepFailed,
-        MediaReceiveTimeout,
-        UnspecifiedError,
-    ];
-    let mut words: Vec<Value> = all.map(|reason| reason_name(reason).into()).into();
+    use CompletionReason::{OperationCanceled, UnspecifiedError};
+    let mut words: Vec<Value> = all_reasons().map(|reason| reason_name(reason).into()).into();
     words.extend([play_reason_name(OperationCanceled).into(), play_reason_name(UnspecifiedError).into(), Value::Null]);
     json_schema!({"type": ["string", "null"], "enum": words})
 }
@@ -389,7 +425,7 @@ pub struct RecordRequestBody {
     /// Echoed everywhere.
     #[schemars(length(max = 256))]
     client_context: Option<String>,
-    #[schemars(extend("enum" = ["wav", null]))]
+    #[schemars(extend("enum" = ["wav", "flac", null]))]
     recording_format: Option<String>,
 }
 

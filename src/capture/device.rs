@@ -5,6 +5,7 @@
 //! its errors into the log; and the pipeline's, which reads the ring. The callback and the error callback only copy into
 //! wait-free rings and count.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use audio_thread_priority::{RtPriorityThreadInfo, get_current_thread_info, promote_thread_to_real_time};
@@ -162,14 +163,17 @@ fn keep(name: &str, wanted: Wanted, report: &Sender<Result<Opened, DeviceError>>
     drop(stream);
 }
 
-/// Asks for real-time priority; a host that refuses is no reason not to record.
+/// Asks for real-time priority; a host that refuses is no reason not to record, and is told of once.
 fn promote(name: &str, thread: RtPriorityThreadInfo, period_frames: usize, rate: Rate, health: &Health) {
+    static REFUSED: Once = Once::new();
     match promote_thread_to_real_time(thread, period_frames as u32, rate.hz()) {
         Ok(_) => health.note_real_time(),
-        Err(error) => tracing::warn!(
-            device = name,
-            "no real-time priority for its thread, so a busy host may lose frames; LimitRTPRIO= or root allows it: {error}"
-        ),
+        Err(error) => REFUSED.call_once(|| {
+            tracing::warn!(
+                device = name,
+                "no real-time priority for its thread, so a busy host may lose frames; LimitRTPRIO= or root allows it: {error}"
+            );
+        }),
     }
 }
 

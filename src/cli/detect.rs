@@ -11,8 +11,12 @@ use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::ear::{Ear, Heard};
 use crate::dsp::silence::SilenceConfig;
 use crate::dsp::tone::Tone;
+use crate::store::opinion::{SecondOpinion, second_opinion};
 use crate::units::{self, Rate};
 use crate::wav::Reader;
+
+/// A key is reported within 45 ms of its onset.
+const RECENT_MS: u32 = 60;
 
 #[derive(Args)]
 pub struct Detect {
@@ -38,16 +42,30 @@ struct ToneLine<'a> {
     t_detect: f64,
     level_dbfs: f64,
     twist_db: f64,
+    onset_frame: u64,
+    decision_frame: u64,
+    low_hz: f64,
+    high_hz: f64,
+    low_dbfs: f64,
+    high_dbfs: f64,
+    purity: f64,
+    second_opinion: Option<Opinion>,
+}
+
+/// What another hand measured.
+#[derive(Serialize)]
+struct Opinion {
+    low_hz: f64,
+    high_hz: f64,
+    low_dbfs: f64,
+    high_dbfs: f64,
 }
 
 #[derive(Serialize)]
-struct SpeechLine<'a> {
-    file: &'a str,
-    channel: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    speech_on: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    speech_off: Option<f64>,
+#[serde(untagged)]
+enum SpeechLine<'a> {
+    On { file: &'a str, channel: usize, speech_on: f64, floor_dbfs: f64, threshold_dbfs: f64 },
+    Off { file: &'a str, channel: usize, speech_off: f64, last_voiced_frame: u64, floor_dbfs: f64, threshold_dbfs: f64 },
 }
 
 /// What was found, in the order in which it is printed: by the end of the block that brought it, then by channel.
@@ -58,10 +76,14 @@ struct Found {
 }
 
 enum What {
-    Tone { tone: Tone, end_frame: u64 },
-    SpeechOn(u64),
-    SpeechOff(u64),
+    Tone { tone: Tone, second: Option<SecondOpinion>, end_frame: u64 },
+    SpeechOn { first_frame: u64, levels: Levels },
+    SpeechOff { last_frame: u64, levels: Levels },
 }
+
+/// Floor and threshold in dBFS at the end of the block that told.
+#[derive(Clone, Copy)]
+struct Levels(f32, f32);
 
 impl Detect {
     pub fn run(&self) -> Done {
@@ -92,8 +114,7 @@ impl Detect {
 
     fn listen(&self, reader: &mut Reader, rate: Rate, channels: usize) -> io::Result<Vec<Found>> {
         let frames = (rate.frames_in_ms(self.feed_ms) as usize).max(1);
-        let ear = || Ear::new(rate, &DtmfConfig::default(), &SilenceConfig::default(), frames);
-        let mut ears: Vec<_> = (0..channels).map(|_| Listener { ear: ear(), last_voiced: None, tone: None }).collect();
+        let mut ears: Vec<_> = (0..channels).map(|_| Listener::new(rate, frames)).collect();
         let mut block = vec![0.0; frames * channels];
         let mut mono = vec![0.0; frames];
         let (mut found, mut end_frame) = (Vec::new(), 0);
@@ -120,7 +141,7 @@ impl Detect {
     fn print(&self, file: &str, rate: Rate, found: &Found, out: &mut impl Write) -> io::Result<()> {
         let (channel, seconds) = (found.channel + 1, |frame| rounded(rate.seconds(frame), 1e6));
         match found.what {
-            What::Tone { tone, end_frame } => {
+            What::Tone { tone, second, end_frame } => {
                 let power = |dbfs: f32| 10_f64.powf(f64::from(dbfs) / 10.0) / 2.0;
                 let line = ToneLine {
                     file,
@@ -130,22 +151,49 @@ impl Detect {
                     t_off: seconds(end_frame),
                     t_detect: seconds(found.block_end_frame),
                     level_dbfs: rounded(f64::from(units::dbfs(power(tone.low_dbfs) + power(tone.high_dbfs))), 100.0),
-                    twist_db: rounded(f64::from(tone.twist_db()), 100.0),
+                    twist_db: measured(tone.twist_db()),
+                    onset_frame: tone.onset_frame,
+                    decision_frame: tone.decision_frame,
+                    low_hz: measured(tone.low_hz),
+                    high_hz: measured(tone.high_hz),
+                    low_dbfs: measured(tone.low_dbfs),
+                    high_dbfs: measured(tone.high_dbfs),
+                    purity: measured(tone.purity),
+                    second_opinion: second.map(|second| Opinion {
+                        low_hz: measured(second.low_hz),
+                        high_hz: measured(second.high_hz),
+                        low_dbfs: measured(second.low_dbfs),
+                        high_dbfs: measured(second.high_dbfs),
+                    }),
                 };
                 serde_json::to_writer(&mut *out, &line)?;
             }
-            What::SpeechOn(_) | What::SpeechOff(_) if !self.speech => return Ok(()),
-            What::SpeechOn(frame) => {
-                let line = SpeechLine { file, channel, speech_on: Some(seconds(frame)), speech_off: None };
+            What::SpeechOn { .. } | What::SpeechOff { .. } if !self.speech => return Ok(()),
+            What::SpeechOn { first_frame, levels: Levels(floor, threshold) } => {
+                let (speech_on, floor_dbfs, threshold_dbfs) =
+                    (seconds(first_frame), measured(floor), measured(threshold));
+                let line = SpeechLine::On { file, channel, speech_on, floor_dbfs, threshold_dbfs };
                 serde_json::to_writer(&mut *out, &line)?;
             }
-            What::SpeechOff(frame) => {
-                let line = SpeechLine { file, channel, speech_on: None, speech_off: Some(seconds(frame)) };
+            What::SpeechOff { last_frame, levels: Levels(floor, threshold) } => {
+                let line = SpeechLine::Off {
+                    file,
+                    channel,
+                    speech_off: seconds(last_frame + 1),
+                    last_voiced_frame: last_frame,
+                    floor_dbfs: measured(floor),
+                    threshold_dbfs: measured(threshold),
+                };
                 serde_json::to_writer(&mut *out, &line)?;
             }
         }
         out.write_all(b"\n")
     }
+}
+
+/// Two digits behind the point: more than any of these measurements is good for.
+fn measured(value: f32) -> f64 {
+    rounded(f64::from(value), 100.0)
 }
 
 fn rounded(value: f64, steps: f64) -> f64 {
@@ -154,45 +202,72 @@ fn rounded(value: f64, steps: f64) -> f64 {
 
 /// One channel of the file.
 struct Listener {
+    rate: Rate,
     ear: Ear,
+    /// The last samples, back to before any key that may still be reported.
+    recent: Vec<f32>,
     /// The last voiced frame, while there is speech.
     last_voiced: Option<u64>,
-    /// The tone that has not ended, and when it was reported.
-    tone: Option<(Tone, u64)>,
+    /// The tone that has not ended, what another hand says of it, and when it was reported.
+    tone: Option<(Tone, Option<SecondOpinion>, u64)>,
 }
 
 impl Listener {
+    fn new(rate: Rate, most_frames: usize) -> Listener {
+        let ear = Ear::new(rate, &DtmfConfig::default(), &SilenceConfig::default(), most_frames);
+        Listener { rate, ear, recent: Vec::new(), last_voiced: None, tone: None }
+    }
+
     fn hear(&mut self, samples: &[f32], block_end_frame: u64, channel: usize, found: &mut Vec<Found>) {
+        let Listener { rate, ear, recent, last_voiced, tone } = self;
+        let kept = rate.frames_in_ms(RECENT_MS) as usize;
+        recent.drain(..recent.len().saturating_sub(kept));
+        recent.extend(samples.iter().map(|&x| units::audible(x)));
+        let first_frame = block_end_frame - recent.len() as u64;
+        let second = |tone: &Tone| {
+            let from = tone.onset_frame.checked_sub(first_frame)? as usize;
+            let to = (tone.decision_frame + 1 - first_frame) as usize;
+            second_opinion(recent.get(from..to)?, *rate, tone.key)
+        };
+        let levels = |ear: &Ear| {
+            let (_, floor, threshold) = ear.levels();
+            Levels(floor, threshold)
+        };
+        let mut heard = Vec::new();
+        ear.take(samples);
+        ear.hear(block_end_frame, |event| heard.push(event));
         let mut find = |block_end_frame, what| found.push(Found { block_end_frame, channel, what });
-        let (tone, last_voiced) = (&mut self.tone, &mut self.last_voiced);
-        self.ear.take(samples);
-        self.ear.hear(block_end_frame, |heard| match heard {
-            Heard::Key(pressed) => *tone = Some((pressed, block_end_frame)),
-            Heard::KeyUp { end_frame } => {
-                if let Some((tone, reported)) = tone.take() {
-                    find(reported, What::Tone { tone, end_frame });
+        for event in heard {
+            match event {
+                Heard::Key(pressed) => *tone = Some((pressed, second(&pressed), block_end_frame)),
+                Heard::KeyUp { end_frame } => {
+                    if let Some((tone, second, reported)) = tone.take() {
+                        find(reported, What::Tone { tone, second, end_frame });
+                    }
+                }
+                Heard::Voiced { first_frame, last_frame } => {
+                    if last_voiced.replace(last_frame).is_none() {
+                        find(block_end_frame, What::SpeechOn { first_frame, levels: levels(ear) });
+                    }
+                }
+                Heard::SpeechOff => {
+                    if let Some(last_frame) = last_voiced.take() {
+                        find(block_end_frame, What::SpeechOff { last_frame, levels: levels(ear) });
+                    }
                 }
             }
-            Heard::Voiced { first_frame, last_frame } => {
-                if last_voiced.replace(last_frame).is_none() {
-                    find(block_end_frame, What::SpeechOn(first_frame));
-                }
-            }
-            Heard::SpeechOff => {
-                if let Some(last) = last_voiced.take() {
-                    find(block_end_frame, What::SpeechOff(last + 1));
-                }
-            }
-        });
+        }
     }
 
     /// The file ends: so does what lasted until then.
     fn finish(self, end_frame: u64, channel: usize, found: &mut Vec<Found>) {
-        if let Some((tone, block_end_frame)) = self.tone {
-            found.push(Found { block_end_frame, channel, what: What::Tone { tone, end_frame } });
+        if let Some((tone, second, block_end_frame)) = self.tone {
+            found.push(Found { block_end_frame, channel, what: What::Tone { tone, second, end_frame } });
         }
-        if let Some(last) = self.last_voiced {
-            found.push(Found { block_end_frame: end_frame, channel, what: What::SpeechOff(last + 1) });
+        if let Some(last_frame) = self.last_voiced {
+            let (_, floor, threshold) = self.ear.levels();
+            let what = What::SpeechOff { last_frame, levels: Levels(floor, threshold) };
+            found.push(Found { block_end_frame: end_frame, channel, what });
         }
     }
 }

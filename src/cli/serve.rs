@@ -7,10 +7,10 @@ mod tls;
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::{Router, ServiceExt};
@@ -19,6 +19,8 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use clap::Args;
 use tokio::signal::unix::{self, SignalKind, signal};
 use tower::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::front::Front;
 use super::{Done, Failure};
@@ -26,7 +28,7 @@ use crate::api::auth::{Door, RecordingTokens, digest};
 use crate::api::connections::Guard;
 use crate::api::jwt::Issuer;
 use crate::api::operations::{Links, Notifications};
-use crate::api::{Api, MEDIA_ROLE, name_of, normalise, router};
+use crate::api::{Api, Hub, MEDIA_ROLE, Traffic, name_of, normalise, router};
 use crate::config::{self, Config};
 use crate::control::hosts::Hosts;
 use crate::control::line::Line;
@@ -69,12 +71,25 @@ impl Serve {
 /// A client has so long to say what it wants; who says nothing is not waited for.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
-/// Words go to standard error; `RUST_LOG` chooses which.
+/// Words go to the journal if systemd started us, where every field is one of the entry's (`TONEARM_OPERATION`), else to
+/// standard error; `RUST_LOG` chooses which.
 fn log() {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,pulseaudio=warn".into());
+    if is_journal()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        let journal = journal.with_field_prefix(Some("TONEARM".to_owned()));
+        return tracing_subscriber::registry().with(filter).with(journal).init();
+    }
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
+}
+
+/// Whether standard error is systemd's stream to the journal: then JOURNAL_STREAM names its device and inode.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// What stays as it is from the start to the end, whatever the configuration becomes.
@@ -86,7 +101,10 @@ struct Standing {
     journal: Arc<Journal>,
     links: Links,
     tokens: RecordingTokens,
-    address: String,
+    address: IpAddr,
+    traffic: Arc<Traffic>,
+    /// Who looks on does so under one configuration.
+    hub: Mutex<Arc<Hub>>,
 }
 
 async fn serve(file: Option<PathBuf>, mut config: Config) -> Result<(), String> {
@@ -99,14 +117,14 @@ async fn serve(file: Option<PathBuf>, mut config: Config) -> Result<(), String> 
     let listener = TcpListener::bind(config.server.listen)
         .map_err(|error| format!("{} cannot be listened on: {error}", config.server.listen))?;
     listener.set_nonblocking(true).map_err(|error| error.to_string())?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let listens = listener.local_addr().map_err(|error| error.to_string())?;
     let tls = tls::config(&config.server).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let base = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+    let base = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listens}"));
     let links = Links { base: Some(base.trim_end_matches('/').to_owned()), tokens: Some(tokens.clone()) };
 
-    let (journal, host) = (Arc::new(journal), address.ip().to_string());
-    let standing = Standing { file, data, recordings, journal, links, tokens, address: host };
+    let (journal, address, traffic, hub) = (Arc::new(journal), listens.ip(), Arc::default(), Mutex::default());
+    let standing = Standing { file, data, recordings, journal, links, tokens, address, traffic, hub };
     let lines = lines::lines(&config, &standing.recordings, None)?;
     let control = Control::start(standing.settings(&config, lines)?).await.map_err(|error| error.to_string())?;
     control.lines().iter().for_each(|line| line.start());
@@ -125,7 +143,7 @@ async fn serve(file: Option<PathBuf>, mut config: Config) -> Result<(), String> 
     };
     // Before anyone is told that it is ready: a signal that comes then has to find it listening.
     let mut signals = Signals::new().map_err(|error| error.to_string())?;
-    writeln!(io::stdout(), "tonearm listens on {scheme}://{address}").map_err(|error| error.to_string())?;
+    writeln!(io::stdout(), "tonearm listens on {scheme}://{listens}").map_err(|error| error.to_string())?;
     systemd::ready();
     tokio::spawn(systemd::feed_watchdog(control.clone()));
 
@@ -169,14 +187,20 @@ impl Standing {
     }
 
     fn router(&self, config: &Config, control: &Arc<Control>) -> Router {
+        // Who looked on under the old configuration comes again under the new one.
+        let hub = Arc::<Hub>::default();
+        std::mem::replace(&mut *self.hub.lock().unwrap_or_else(PoisonError::into_inner), hub.clone()).close();
         let issuer = config.jwt.as_ref().map(|jwt| Issuer::new(jwt.terms()));
         router(Arc::new(Api {
             control: control.clone(),
             door: Door::new(&control.settings().applications, issuer, self.tokens.clone()),
             links: self.links.clone(),
             limits: config.limits(),
-            hosts: hosts(config, &self.address),
+            hosts: hosts(config, &self.address.to_string()),
             cors_origins: config.server.cors_origins.clone(),
+            hub,
+            traffic: self.traffic.clone(),
+            on_loopback: self.address.is_loopback(),
         }))
     }
 

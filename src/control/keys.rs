@@ -3,7 +3,7 @@
 //! Belongs here: which of a source's keys are a line's, each press once. Does not: whom they are told to (`actions`).
 
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::chain::Desk;
 use crate::dsp::tone::{Key, Tone};
@@ -21,26 +21,55 @@ pub struct Keys {
     last: Option<Tone>,
 }
 
+/// The source is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
 impl Keys {
     /// The keys that these channels hear from now on.
     pub fn of(desk: &Desk, channels: Channels) -> Keys {
         Keys { told: desk.listen(), channels, again_frames: desk.rate.frames_in_ms(SAME_KEY_MS), last: None }
     }
 
+    /// The one that has come already, if so, with its tone; `Err` when the source is closed.
+    pub fn came(&mut self) -> Result<Option<Tone>, Closed> {
+        loop {
+            match self.told.try_recv() {
+                Ok(told) => match self.press(told) {
+                    Some(tone) => return Ok(Some(tone)),
+                    None => continue,
+                },
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Closed) => return Err(Closed),
+            }
+        }
+    }
+
     /// The next one; `None` when the source is closed.
     pub async fn next(&mut self) -> Option<Key> {
         loop {
-            let tone = match self.told.recv().await {
-                Ok(Told::Pressed { channel, tone }) if self.channels.contains(channel) => tone,
+            match self.told.recv().await {
+                Ok(told) => {
+                    if let Some(tone) = self.press(told) {
+                        return Some(tone.key);
+                    }
+                }
                 Err(RecvError::Closed) => return None,
-                _ => continue,
-            };
-            // Two channels hear one key when its sound reaches both microphones.
-            let same =
-                |last: &Tone| last.key == tone.key && last.onset_frame.abs_diff(tone.onset_frame) < self.again_frames;
-            if !self.last.replace(tone).is_some_and(|last| same(&last)) {
-                return Some(tone.key);
+                Err(RecvError::Lagged(_)) => {}
             }
         }
+    }
+
+    /// What was told, if it is a press and has not been told yet.
+    fn press(&mut self, told: Told) -> Option<Tone> {
+        let Told::Pressed { channel, tone } = told else { return None };
+        if !self.channels.contains(channel) {
+            return None;
+        }
+        // Two channels hear one key when its sound reaches both microphones.
+        let same =
+            |last: &Tone| last.key == tone.key && last.onset_frame.abs_diff(tone.onset_frame) < self.again_frames;
+        (!self.last.replace(tone).is_some_and(|last| same(&last))).then_some(tone)
     }
 }

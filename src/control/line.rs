@@ -179,10 +179,26 @@ impl Line {
         Spec { rate: self.settings.rate.unwrap_or(desk.rate), channels, format: self.settings.format }
     }
 
+    /// Frames that its source has delivered or lost since it was opened; none while it is closed.
+    pub fn captured_frames(&self) -> Option<u64> {
+        self.microphone.desk().map(|desk| desk.captured.next_frame())
+    }
+
     /// How loud its channels are, in their order; none while the device is closed.
     pub fn meters(&self) -> Vec<Meter> {
         let Some(desk) = self.microphone.desk().filter(|_| self.microphone.ready().is_ok()) else { return Vec::new() };
         self.settings.channels.iter(desk.channels).filter_map(|channel| desk.meters.read(channel)).collect()
+    }
+
+    /// The same for the one who tells levels to all others: peaks are those since the last time.
+    pub fn take_meters(&self) -> Vec<Meter> {
+        let Some(desk) = self.microphone.desk() else { return Vec::new() };
+        self.settings.channels.iter(desk.channels).filter_map(|channel| desk.meters.take(channel)).collect()
+    }
+
+    /// The keys that its channels hear from now on, unless it is closed.
+    pub fn keys_if_open(&self) -> Option<Keys> {
+        self.microphone.desk().map(|desk| Keys::of(&desk, self.settings.channels))
     }
 
     /// Whether prompts and beeps can be heard.

@@ -61,7 +61,7 @@ pub(super) enum Condition {
         heard_at: Option<Instant>,
         /// Whether it said that it is gone.
         dead: bool,
-        /// How many errors it had, xruns included.
+        /// How many errors it had, xruns aside.
         errors: u64,
     },
     /// It is lost, and this is what must come back.
@@ -216,8 +216,7 @@ impl Microphone {
                 if let (Same::Source(_), None) = (chain.same(), health.heard_at()) {
                     return Condition::Well;
                 }
-                let errors = health.errors() + health.xruns();
-                Condition::Open { heard_at: health.heard_at(), dead: health.is_dead(), errors }
+                Condition::Open { heard_at: health.heard_at(), dead: health.is_dead(), errors: health.errors() }
             }
             State::Lost(lost) => Condition::Lost(lost.chain.same().clone()),
             State::Over => Condition::Over,

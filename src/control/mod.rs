@@ -6,13 +6,15 @@
 mod actions;
 pub mod call;
 pub mod chain;
+pub mod counts;
 pub mod hosts;
-mod keys;
+pub mod keys;
 mod known;
 pub mod line;
 mod microphone;
 pub mod notify;
 pub mod operation;
+pub mod overview;
 mod play;
 pub mod prompts;
 mod reload;
@@ -26,23 +28,24 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use crate::clock;
 use crate::error::{Error, Kind};
-use crate::store;
 use crate::store::crash::reached;
 use crate::store::growth::Watcher;
 use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, JournalError, Notification};
 use crate::wav::Spec;
 use call::{Call, CallKey, CallRequest, CallState, plain};
+use counts::Counts;
 use hosts::Hosts;
 use known::Operations;
 use line::Line;
 use notify::{Change, Wire};
-use operation::{Canceler, Operation};
+use operation::{Canceler, Format, Operation};
+use overview::{Changed, Space};
 use prompts::Prompts;
 use retention::{Candidate, Policy};
 use run::Queue;
@@ -109,6 +112,9 @@ pub struct Control {
     state: Mutex<State>,
     /// Counts the operations that ended, for those who wait for it.
     ended: watch::Sender<u64>,
+    /// What has changed, for those who look on.
+    changes: broadcast::Sender<Changed>,
+    counts: Counts,
     outbox: Notify,
 }
 
@@ -118,6 +124,16 @@ struct State {
     operations: Operations,
     last_seq: i64,
     stopping: bool,
+}
+
+/// A recording for its readers.
+pub struct Readable {
+    /// The application whose it is.
+    pub app: String,
+    /// What it is read as.
+    pub format: Format,
+    /// Its audio.
+    pub audio: Audio,
 }
 
 /// The audio of an operation, as far as there is any.
@@ -169,6 +185,11 @@ impl Control {
     /// What is remembered.
     pub fn journal(&self) -> Arc<Journal> {
         self.settings().journal.clone()
+    }
+
+    /// What has happened since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// The calls of an application: its standing ones first.
@@ -347,12 +368,12 @@ impl Control {
         }
     }
 
-    /// Whose recording it is, and its audio; `None` if nothing of it is known.
-    pub fn audio(&self, id: Uuid) -> Option<(String, Audio)> {
+    /// A recording for its readers; `None` if nothing of it is known.
+    pub fn audio(&self, id: Uuid) -> Option<Readable> {
         let state = self.state();
         let entry = state.operations.get(&id)?;
         let operation = &entry.operation;
-        operation.request()?;
+        let format = operation.request()?.format;
         let (path, reading) = (self.path_of(id), entry.reading.clone());
         let audio = match (&operation.recording, &entry.growth) {
             (Some(recording), _) => Audio::Final { path, sha256: recording.sha256.clone(), reading },
@@ -363,7 +384,7 @@ impl Control {
             (None, None) if operation.started.is_some() => Audio::Recovering,
             (None, _) => Audio::NotYet,
         };
-        Some((operation.app.clone(), audio))
+        Some(Readable { app: operation.app.clone(), format, audio })
     }
 
     /// Whose operation it was, if it was deleted or retention has taken it.
@@ -399,19 +420,13 @@ impl Control {
     }
 
     async fn has_space(&self) -> Result<(), Error> {
-        let (folder, reserve) = (self.settings().recordings.clone(), self.settings().reserve_bytes);
-        let free = spawn_blocking(move || store::free_bytes(&folder)).await;
-        match free {
-            Ok(Ok(free)) if free < reserve => {
-                let message = format!("only {free} bytes are free for recordings; {reserve} are kept in reserve");
-                Err(Error::new(Kind::DiskFull, message))
-            }
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                Err(Error::new(Kind::Internal, format!("the folder of recordings cannot be read: {error}")))
-            }
-            Err(_) => Err(Error::new(Kind::Internal, "looking at the free space failed")),
+        let Space { free_bytes, reserve_bytes } = self.space().await?;
+        if free_bytes < reserve_bytes {
+            let message =
+                format!("only {free_bytes} bytes are free for recordings; {reserve_bytes} are kept in reserve");
+            return Err(Error::new(Kind::DiskFull, message));
         }
+        Ok(())
     }
 
     fn repeated(&self, found: Claim) -> Result<Option<Operation>, Error> {

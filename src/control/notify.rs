@@ -15,6 +15,7 @@ use sha2::Sha256;
 use tokio::sync::Semaphore;
 
 use super::call::Call;
+use super::counts::Attempt;
 use super::operation::Operation;
 use super::{Application, Control, blocking};
 use crate::clock;
@@ -145,6 +146,11 @@ pub async fn send(control: Arc<Control>) {
 /// Tries one notification, and writes down what came of it.
 async fn attempt(control: &Control, row: OutboxRow) {
     let answer = post(control, &row).await;
+    control.counts.attempted(match &answer {
+        Answer::Taken => Attempt::Taken,
+        Answer::Later(..) => Attempt::Failed,
+        Answer::Refused(_) => Attempt::Refused,
+    });
     let journal = control.journal().clone();
     let now_ms = clock::wall().as_millisecond();
     let give_up_ms = row.notification.since_ms + control.settings().retry_for.as_millis() as i64;

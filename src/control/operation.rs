@@ -33,6 +33,19 @@ pub struct RecordRequest {
     pub stop_tones: Vec<String>,
     /// Echoed everywhere.
     pub client_context: Option<String>,
+    /// What its audio is read as.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// What the audio of a recording is read as; what is stored is a WAV.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// As it is stored.
+    #[default]
+    Wav,
+    /// Made of the stored samples whenever it is read.
+    Flac,
 }
 
 impl RecordRequest {
@@ -179,6 +192,20 @@ pub struct Recording {
     /// How much faster the device's clock ran than the host's, in parts per million, where that is known.
     #[serde(default)]
     pub clock_drift_ppm: Option<f64>,
+    /// What its samples are like, where that was measured.
+    #[serde(default)]
+    pub signal: Option<SignalEvidence>,
+}
+
+/// What the samples of a recording are like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in `store::signal::Signal`")]
+pub struct SignalEvidence {
+    pub rms_dbfs: f32,
+    pub peak_dbfs: f32,
+    pub clipped_samples: u64,
+    pub invalid_samples: u64,
+    pub dc_offset: f32,
 }
 
 /// Audio that is missing; zeros stand for it.
@@ -428,6 +455,7 @@ impl Operation {
             started_at: self.started.unwrap_or(self.created),
             lost_frames,
             gaps,
+            signal: None,
         });
         self.recording = left.as_ref().map(recording_of);
         if let Some(recording) = &mut self.recording {
@@ -533,5 +561,12 @@ fn recording_of(recorded: &Recorded) -> Recording {
         gaps: recorded.gaps.iter().map(gap).collect(),
         recovered: false,
         clock_drift_ppm: None,
+        signal: recorded.signal.map(|signal| SignalEvidence {
+            rms_dbfs: signal.rms_dbfs,
+            peak_dbfs: signal.peak_dbfs,
+            clipped_samples: signal.clipped_samples,
+            invalid_samples: signal.invalid_samples,
+            dc_offset: signal.dc_offset,
+        }),
     }
 }

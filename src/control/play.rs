@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::call::CallKey;
 use super::line::{Begin, Line};
 use super::operation::{CompletionReason, Kind, Operation};
+use super::overview::Changed;
 use super::prompts::PromptError;
-use super::run::Stage;
+use super::run::{Stage, span_of};
 use super::{Control, State};
 use crate::clock;
 use crate::playback::Sound;
@@ -28,26 +30,29 @@ impl Control {
         }
         entry.stage = Stage::Fetching;
         let (control, operation) = (self.clone(), entry.operation.clone());
-        let task = tokio::spawn(async move {
-            let fetched = control.fetch(&operation).await;
-            let mut state = control.state();
-            let Some(entry) = state.operations.get_mut(&id).filter(|entry| entry.stage == Stage::Fetching) else {
-                return;
-            };
-            match fetched {
-                Ok(sounds) => {
-                    (entry.stage, entry.sounds) = (Stage::Waiting, sounds);
-                    control.advance(&mut state, &CallKey::new(&operation.app, &operation.call));
+        let task = tokio::spawn(
+            async move {
+                let fetched = control.fetch(&operation).await;
+                let mut state = control.state();
+                let Some(entry) = state.operations.get_mut(&id).filter(|entry| entry.stage == Stage::Fetching) else {
+                    return;
+                };
+                match fetched {
+                    Ok(sounds) => {
+                        (entry.stage, entry.sounds) = (Stage::Waiting, sounds);
+                        control.advance(&mut state, &CallKey::new(&operation.app, &operation.call));
+                    }
+                    Err(error) => control.finish(&mut state, id, move |operation| {
+                        let (subcode, why) = match &error {
+                            PromptError::File(why) => (8535, why),
+                            PromptError::Download(why) => (8536, why),
+                        };
+                        operation.fail_prompt(subcode, why, clock::wall());
+                    }),
                 }
-                Err(error) => control.finish(&mut state, id, move |operation| {
-                    let (subcode, why) = match &error {
-                        PromptError::File(why) => (8535, why),
-                        PromptError::Download(why) => (8536, why),
-                    };
-                    operation.fail_prompt(subcode, why, clock::wall());
-                }),
             }
-        });
+            .instrument(span_of(id)),
+        );
         entry.task = Some(task.abort_handle());
     }
 
@@ -87,24 +92,28 @@ impl Control {
         }
         entry.stage = Stage::Playing;
         entry.operation.run(clock::wall());
+        self.changed(Changed::Operation(id));
         let (control, operation) = (self.clone(), entry.operation.clone());
-        let task = tokio::spawn(async move {
-            let played = play(&line, &sounds).await;
-            let mut state = control.state();
-            if state.operations.get(&id).is_none_or(|entry| entry.stage != Stage::Playing) {
-                return;
+        let task = tokio::spawn(
+            async move {
+                let played = play(&line, &sounds).await;
+                let mut state = control.state();
+                if state.operations.get(&id).is_none_or(|entry| entry.stage != Stage::Playing) {
+                    return;
+                }
+                match played {
+                    Ok(()) if records => control.begin(&mut state, id, Begin::Now),
+                    Ok(()) => control.finish(&mut state, id, |operation| {
+                        let message = "The prompts were played.".to_owned();
+                        operation.complete(CompletionReason::CompletedSuccessfully, 0, message, clock::wall());
+                    }),
+                    Err(failed) => control.finish(&mut state, id, move |operation| failed.tell(operation)),
+                }
+                // One without a sound may already join the one that has just begun.
+                control.advance(&mut state, &CallKey::new(&operation.app, &operation.call));
             }
-            match played {
-                Ok(()) if records => control.begin(&mut state, id, Begin::Now),
-                Ok(()) => control.finish(&mut state, id, |operation| {
-                    let message = "The prompts were played.".to_owned();
-                    operation.complete(CompletionReason::CompletedSuccessfully, 0, message, clock::wall());
-                }),
-                Err(failed) => control.finish(&mut state, id, move |operation| failed.tell(operation)),
-            }
-            // One without a sound may already join the one that has just begun.
-            control.advance(&mut state, &CallKey::new(&operation.app, &operation.call));
-        });
+            .instrument(span_of(id)),
+        );
         entry.task = Some(task.abort_handle());
     }
 
@@ -115,20 +124,23 @@ impl Control {
         let Stage::Recording(key) = entry.stage else { return };
         let control = self.clone();
         let answered = line.answered(key);
-        let task = tokio::spawn(async move {
-            let played = tokio::select! {
-                biased;
-                () = answered => return,
-                played = play(&line, &sounds) => played,
-            };
-            match played {
-                Ok(()) => line.cue(key),
-                Err(failed) => {
-                    control.finish(&mut control.state(), id, move |operation| failed.tell(operation));
-                    line.cancel(key);
+        let task = tokio::spawn(
+            async move {
+                let played = tokio::select! {
+                    biased;
+                    () = answered => return,
+                    played = play(&line, &sounds) => played,
+                };
+                match played {
+                    Ok(()) => line.cue(key),
+                    Err(failed) => {
+                        control.finish(&mut control.state(), id, move |operation| failed.tell(operation));
+                        line.cancel(key);
+                    }
                 }
             }
-        });
+            .instrument(span_of(id)),
+        );
         entry.task = Some(task.abort_handle());
     }
 }

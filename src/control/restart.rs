@@ -6,12 +6,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use uuid::Uuid;
 
 use super::call::{Call, CallState};
+use super::counts::Counts;
 use super::notify::{Change, send};
 use super::operation::Operation;
+use super::overview::CHANGES;
 use super::run::{AGAIN, Entry, Queue};
 use super::{Control, Settings, State, blocking, oldest_key_ms, oldest_ms};
 use crate::clock;
@@ -76,9 +78,10 @@ impl Control {
             .filter(|queue| queue.call.state == CallState::Terminating)
             .map(|queue| queue.call.clone())
             .collect();
-        let (ended, _) = watch::channel(0);
-        let settings = RwLock::new(Arc::new(settings));
-        let control = Arc::new(Control { settings, state: Mutex::new(state), ended, outbox: Notify::new() });
+        let ((ended, _), (changes, _)) = (watch::channel(0), broadcast::channel(CHANGES));
+        let (settings, state) = (RwLock::new(Arc::new(settings)), Mutex::new(state));
+        let (counts, outbox) = (Counts::default(), Notify::new());
+        let control = Arc::new(Control { settings, state, ended, changes, counts, outbox });
         for Found { id, fate } in found {
             match fate {
                 Fate::Finished { frames, .. } => tracing::warn!(id, frames, "an interrupted recording was finished"),

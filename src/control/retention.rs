@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::operation::Operation;
+use super::overview::Changed;
 use super::run::{Entry, Stage};
 use super::{Control, blocking};
 use crate::clock;
@@ -171,7 +172,9 @@ impl Control {
         let gone = blocking(move || remove(&journal, &recordings, going, clock::wall())).await?;
         let mut state = self.state();
         for id in &gone {
-            state.operations.remove(id);
+            if let Some(entry) = state.operations.remove(id) {
+                self.changed(Changed::Gone(entry.operation.app, *id));
+            }
         }
         Ok(gone.len())
     }

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::call::{Call, CallKey};
 use super::line::{Ask, Begin, LineError};
 use super::notify::Change;
 use super::operation::{Canceler, CompletionReason, Operation};
+use super::overview::Changed;
 use super::{Control, State, blocking};
 use crate::clock;
 use crate::error::{Error, Kind};
@@ -106,6 +108,11 @@ pub(super) enum Stage {
     Ended,
 }
 
+/// What is logged of an operation carries its id.
+pub(super) fn span_of(id: Uuid) -> Span {
+    tracing::info_span!(parent: None, "operation", operation = %id)
+}
+
 /// The operation for the journal.
 pub(super) fn row(operation: &Operation, call: &CallKey) -> OperationRow {
     OperationRow {
@@ -168,6 +175,7 @@ impl Control {
         if let Some(entry) = state.operations.get(&id) {
             operation = entry.operation.clone();
         }
+        self.changed(Changed::Operation(id));
         operation
     }
 
@@ -219,7 +227,8 @@ impl Control {
                 if !matches!(begin, Begin::After(_)) && entry.operation.status != super::operation::Status::Running {
                     entry.operation.run(clock::wall());
                 }
-                tokio::spawn(self.clone().follow(id, running.growth));
+                self.changed(Changed::Operation(id));
+                tokio::spawn(self.clone().follow(id, running.growth).instrument(span_of(id)));
             }
             Err(error) => self.finish(state, id, move |operation| {
                 let reason = match error {
@@ -274,9 +283,10 @@ impl Control {
             entry.operation.record_from(started, clock::wall());
             entry.operation.clone()
         };
+        self.changed(Changed::Operation(id));
         let told = operation.request().is_some_and(|request| request.stream);
         if let Err(error) = self.save(&operation, told.then_some(Change::Updated)).await {
-            tracing::warn!(operation = %id, %error, "the start of a recording could not be written down");
+            tracing::warn!(%error, "the start of a recording could not be written down");
         }
     }
 
@@ -295,7 +305,7 @@ impl Control {
         let key = CallKey::new(&operation.app, &operation.call);
         change(&mut operation);
         let control = self.clone();
-        tokio::spawn(async move { control.conclude(operation).await });
+        tokio::spawn(async move { control.conclude(operation).await }.instrument(span_of(id)));
         // It stays in its queue until it is written down, for those who wait for that; it holds nobody up.
         self.advance(state, &key);
     }
@@ -306,7 +316,7 @@ impl Control {
         let mut shown = false;
         while let Err(error) = self.save(&operation, Some(Change::Deleted)).await {
             tries += 1;
-            tracing::error!(operation = %operation.id, %error, "an ending could not be written down; it is tried again");
+            tracing::error!(%error, "an ending could not be written down; it is tried again");
             if tries == TRIES {
                 self.show(operation.clone());
                 shown = true;
@@ -321,12 +331,14 @@ impl Control {
     fn show(self: &Arc<Self>, operation: Operation) {
         let mut state = self.state();
         let (id, key) = (operation.id, CallKey::new(&operation.app, &operation.call));
-        tracing::info!(operation = %id, reason = ?operation.reason, "an operation has ended");
+        self.counts.ended(&operation);
+        tracing::info!(reason = ?operation.reason, "an operation has ended");
         if let Some(entry) = state.operations.get_mut(&id) {
             entry.operation = operation;
             // It says all there is to know from now on.
             entry.growth = None;
         }
+        self.changed(Changed::Operation(id));
         self.leave(&mut state, &key, id);
     }
 

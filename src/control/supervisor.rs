@@ -19,7 +19,8 @@ use crate::clock;
 const LOOK: Duration = Duration::from_millis(100);
 /// A device is tried again after so long, doubling up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// A device with more errors than this within a second is opened anew.
+/// A device with more errors than this within a second is opened anew. Xruns are none: it recovers from those by itself, and
+/// opening it again would only cost more.
 const STORM: u64 = 20;
 /// So long errors are counted together.
 const STORM_WINDOW: Duration = Duration::from_secs(1);

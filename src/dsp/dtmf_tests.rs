@@ -164,6 +164,22 @@ fn only_the_keys_that_are_configured_exist() {
 }
 
 #[test]
+fn a_tone_is_as_loud_as_is_configured() {
+    // Each tone of `add` has 0.2, −14 dBFS.
+    for (minimum_dbfs, db, heard) in
+        [(-30.0, -14.0, 1), (-30.0, -18.0, 0), (-46.0, -31.0, 1), (-60.0, -45.0, 1), (-60.0, -48.0, 0)]
+    {
+        let mut audio = vec![0.0; 4_000];
+        add(&mut audio, 8_000, '7', 0.1, 0.2);
+        audio.iter_mut().for_each(|x| *x *= 10f32.powf(db / 20.0));
+        let mut dtmf = Dtmf::new(rate(8_000), &DtmfConfig { minimum_dbfs, ..DtmfConfig::default() });
+        let mut count = 0;
+        dtmf.feed(&audio, |event| count += usize::from(matches!(event, DtmfEvent::Pressed(_))));
+        assert_eq!(count, heard, "{db} dB softer, at least {minimum_dbfs} dBFS");
+    }
+}
+
+#[test]
 fn a_key_lasts_as_long_as_is_configured() {
     for (ms, heard) in [(30, 0), (37, 0), (42, 1), (60, 1)] {
         let mut audio = vec![0.0; 4_000];

@@ -5,6 +5,8 @@
 //! an error of the frequency, which corrects ω (Gauss-Newton). τ counts from the middle of the span, so the model
 //! falls apart into an even and an odd half of four unknowns each, and the span folds to half its length.
 
+use multiversion::multiversion;
+
 /// One of the two sines, seen from the middle of the span.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sine {
@@ -57,13 +59,13 @@ const HOPELESS: f64 = 0.6;
 impl Fit {
     /// Fits `span` (of even length) by sines near `low` and `high`, in radians a sample.
     pub fn new(span: &[f32], low: f64, high: f64) -> Fit {
-        let mut fit = Fit::at(span, low, high);
+        let mut fit = at(span, low, high);
         for _ in 0..ROUNDS {
             if fit.purity() < HOPELESS {
                 break;
             }
             let turn = |sine: &Sine| sine.omega + (sine.across().1 / fit.half).clamp(-0.02, 0.02);
-            fit = Fit::at(span, turn(&fit.low), turn(&fit.high));
+            fit = at(span, turn(&fit.low), turn(&fit.high));
         }
         fit
     }
@@ -73,42 +75,26 @@ impl Fit {
         if self.energy > 0.0 { (self.explained / self.energy).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The two sines over the span's `length` samples as they were before a filter passed them by these gains, and the
-    /// cosine and sine of each.
-    pub fn passed_by(&self, length: usize, gains: [f64; 2]) -> impl Iterator<Item = (f64, [f64; 4])> {
-        (0..length).map(move |n| {
-            let t = n as f64 + 0.5 - self.half;
-            let slope = t / self.half;
-            let [low, high] = [&self.low, &self.high].map(|sine| {
-                let (sin, cos) = (sine.omega * t).sin_cos();
-                let value = (sine.re + sine.slope_re * slope) * cos - (sine.im + sine.slope_im * slope) * sin;
-                (value, cos, sin)
+    /// The two sines as they were before a filter passed them by these gains, at ever greater distances before and after
+    /// the middle; and there, the cosine and sine of each.
+    pub fn passed_by(&self, gains: [f64; 2]) -> impl Iterator<Item = ([f64; 2], [(f64, f64); 2])> {
+        let (half, tones) = (self.half, [&self.low, &self.high].map(|sine| *sine));
+        let mut turns = tones.map(|sine| Turn::new(sine.omega, 0.5));
+        (0..).map(move |n| {
+            let slope = (f64::from(n) + 0.5) / half;
+            let mut sides = [0.0; 2];
+            let waves = std::array::from_fn(|tone| {
+                let (sine, Turn { cos, sin, .. }) = (&tones[tone], turns[tone]);
+                let side = |slope: f64, sin: f64| {
+                    (sine.re + sine.slope_re * slope) * cos - (sine.im + sine.slope_im * slope) * sin
+                };
+                sides[0] += side(-slope, -sin) / gains[tone];
+                sides[1] += side(slope, sin) / gains[tone];
+                turns[tone].step();
+                (cos, sin)
             });
-            (low.0 / gains[0] + high.0 / gains[1], [low.1, low.2, high.1, high.2])
+            (sides, waves)
         })
-    }
-
-    fn at(span: &[f32], low: f64, high: f64) -> Fit {
-        let half = span.len() / 2;
-        let (before, after) = span.split_at(half);
-        let scale = 1.0 / half as f64;
-        let (mut even, mut odd) = (Normal::default(), Normal::default());
-        let mut energy = 0.0;
-        let (mut l, mut h) = (Turn::new(low, 0.5), Turn::new(high, 0.5));
-        for (n, (&past, &future)) in before.iter().rev().zip(after).enumerate() {
-            let (past, future) = (f64::from(past), f64::from(future));
-            let t = (n as f64 + 0.5) * scale;
-            even.add([l.cos, t * l.sin, h.cos, t * h.sin], future + past);
-            odd.add([l.sin, t * l.cos, h.sin, t * h.cos], future - past);
-            energy += past * past + future * future;
-            l.step();
-            h.step();
-        }
-        let (a, even_energy) = even.twice().solve();
-        let (b, odd_energy) = odd.twice().solve();
-        // x = a·cos + b·sin is the real part of (a − jb)·e^(jωτ).
-        let sine = |omega, at: usize| Sine { omega, re: a[at], im: -b[at], slope_re: b[at + 1], slope_im: -a[at + 1] };
-        Fit { low: sine(low, 0), high: sine(high, 2), energy, explained: even_energy + odd_energy, half: half as f64 }
     }
 
     /// How far the two sines reach from the middle of the fitted span: `signal` is what follows the middle (or, with
@@ -137,7 +123,33 @@ impl Fit {
     }
 }
 
+/// Fits by sines of exactly these frequencies.
+#[multiversion(targets("x86_64+avx2"))]
+fn at(span: &[f32], low: f64, high: f64) -> Fit {
+    let half = span.len() / 2;
+    let (before, after) = span.split_at(half);
+    let scale = 1.0 / half as f64;
+    let (mut even, mut odd) = (Normal::default(), Normal::default());
+    let mut energy = 0.0;
+    let (mut l, mut h) = (Turn::new(low, 0.5), Turn::new(high, 0.5));
+    for (n, (&past, &future)) in before.iter().rev().zip(after).enumerate() {
+        let (past, future) = (f64::from(past), f64::from(future));
+        let t = (n as f64 + 0.5) * scale;
+        even.add([l.cos, t * l.sin, h.cos, t * h.sin], future + past);
+        odd.add([l.sin, t * l.cos, h.sin, t * h.cos], future - past);
+        energy += past * past + future * future;
+        l.step();
+        h.step();
+    }
+    let (a, even_energy) = even.twice().solve();
+    let (b, odd_energy) = odd.twice().solve();
+    // x = a·cos + b·sin is the real part of (a − jb)·e^(jωτ).
+    let sine = |omega, at: usize| Sine { omega, re: a[at], im: -b[at], slope_re: b[at + 1], slope_im: -a[at + 1] };
+    Fit { low: sine(low, 0), high: sine(high, 2), energy, explained: even_energy + odd_energy, half: half as f64 }
+}
+
 /// A phasor that turns by a constant angle.
+#[derive(Clone, Copy)]
 struct Turn {
     cos: f64,
     sin: f64,
@@ -153,6 +165,7 @@ impl Turn {
         Turn { cos, sin, step_cos, step_sin }
     }
 
+    #[inline(always)]
     fn step(&mut self) {
         (self.cos, self.sin) =
             (self.cos * self.step_cos - self.sin * self.step_sin, self.cos * self.step_sin + self.sin * self.step_cos);
@@ -161,13 +174,14 @@ impl Turn {
 
 /// Normal equations of four unknowns.
 #[derive(Default)]
-pub(super) struct Normal {
-    pub products: [[f64; 4]; 4],
-    pub right: [f64; 4],
+struct Normal {
+    products: [[f64; 4]; 4],
+    right: [f64; 4],
 }
 
 impl Normal {
-    pub fn add(&mut self, basis: [f64; 4], value: f64) {
+    #[inline(always)]
+    fn add(&mut self, basis: [f64; 4], value: f64) {
         for row in 0..4 {
             for column in 0..4 {
                 self.products[row][column] += basis[row] * basis[column];
@@ -183,7 +197,7 @@ impl Normal {
     }
 
     /// The unknowns, and the energy that they explain.
-    pub fn solve(&self) -> ([f64; 4], f64) {
+    fn solve(&self) -> ([f64; 4], f64) {
         // Cholesky: the two sines are 250 Hz apart over 20 ms, so the matrix is far from singular.
         let mut lower = [[0.0; 4]; 4];
         for row in 0..4 {

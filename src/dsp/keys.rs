@@ -6,7 +6,7 @@ use super::bandpass::BandPass;
 use super::decimate::{BATCH, Decimator, copy};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::fit::Fit;
-use super::goertzel::{BINS, Bank, Bins, energy, frequency};
+use super::goertzel::{BINS, Bank, Bins, Sums, frequency};
 use super::rest::Rest;
 use super::tape::Tape;
 use super::tone::Key;
@@ -50,7 +50,8 @@ pub(super) struct Hearing {
     delay: u64,
     band: BandPass,
     bank: Bank,
-    turns: [Bins; 3],
+    /// The turn of 10 ms.
+    turn: Bins,
     gains: [f32; BINS],
     rest: Rest,
     /// Below this energy a hop holds no tone of the minimum level.
@@ -89,7 +90,7 @@ impl Hearing {
             hop,
             factor: decimator.factor(),
             delay: decimator.delay(),
-            turns: [bank.turn(1), bank.turn(2), bank.turn(4)],
+            turn: bank.turn(4),
             gains,
             rest: Rest::new(hz, (FIT_HOPS * hop) & !1),
             // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
@@ -137,24 +138,21 @@ impl Hearing {
 
     fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
         let tones = self.tones.before(self.next_hop, self.hop);
-        let energy = energy(tones);
+        let at = self.hops;
+        let idle = self.quiet >= QUIET_HOPS && self.down.is_none();
+        let sums = self.bank.hear(tones, (self.faint, idle), &mut self.last, &self.twos[at % 2]);
+        let Sums { energy, two, four } = sums;
         self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
-        if self.quiet > QUIET_HOPS && self.down.is_none() {
+        if idle && self.quiet > 0 {
             // Every span is empty: nothing to add up.
             self.run = 0;
             self.settle();
             return;
         }
-        let one = if energy < self.faint { Bins::ZERO } else { self.bank.correlate(tones) };
-        let at = self.hops;
-        self.hops = self.hops.wrapping_add(1);
+        self.hops = at.wrapping_add(1);
         self.energies[at % 8] = energy;
-        let two = one.after(&self.last, &self.turns[0]);
-        let four = two.after(&self.twos[at % 2], &self.turns[1]);
-        let four_before = self.fours[at % 4];
-        self.last = one;
+        let four_before = std::mem::replace(&mut self.fours[at % 4], four);
         self.twos[at % 2] = two;
-        self.fours[at % 4] = four;
 
         let present = self.presence(&two, at, report);
         if present || energy < self.faint {
@@ -239,16 +237,23 @@ impl Hearing {
         let long = self.run >= 8;
         let at = self.hops;
         let spans = if long { 8 } else { 4 };
-        let power: [f32; BINS] = std::array::from_fn(|bin| if long { now[bin] + then[bin] } else { now[bin] });
-        let energy: f32 = (1..=spans).map(|back| self.energies[(at + 8 - back) % 8]).sum();
-        let (row, column) = (loudest(&power[..4]), 4 + loudest(&power[4..]));
+        let mut power = now;
+        if long {
+            (0..BINS).for_each(|bin| power[bin] += then[bin]);
+        }
+        let mut energy = 0.0;
+        for back in 1..=spans {
+            energy += self.energies[(at + 8 - back) % 8];
+        }
+        let most = |power: &[f32]| power.iter().fold(0.0, |most: f32, &power| if power > most { power } else { most });
         // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
-        let share = (power[row] + power[column]) / (2.0 * self.hop as f32 * energy);
+        let share = (most(&power[..4]) + most(&power[4..])) / (2.0 * self.hop as f32 * energy);
         if share < 0.5 {
             // What is no tone over 10 ms is none; one that began within the last 5 may still be.
             self.run = 2;
             return;
         }
+        let (row, column) = (loudest(&power[..4]), 4 + loudest(&power[4..]));
         // What cannot pass is not worth a fit: a pair at the limits of frequency, in noise, has a share of 0.75.
         let level = |bin: usize| power[bin] / (self.gains[bin] * self.gains[bin]);
         let (low, high) = (level(row), level(column));

@@ -1,5 +1,6 @@
 //! How loud a block is: mean square, peak and how many samples are clipped.
 
+use crate::units::audible;
 use multiversion::multiversion;
 
 /// Samples at or beyond this size count as clipped: full scale of 16 bits (32,767 / 32,768).
@@ -29,7 +30,7 @@ impl Level {
         level
     }
 
-    /// Hears more samples of the channel. What is no number counts as 0.
+    /// Hears more samples of the channel. What is no audio counts as 0.
     pub fn add(&mut self, samples: &[f32]) {
         self.samples += samples.len() as u64;
         for piece in samples.chunks(PIECE) {
@@ -52,8 +53,7 @@ fn measure(samples: &[f32]) -> (f32, f32, u32) {
     let mut peaks = [0.0f32; LANES];
     let mut clips = [0u32; LANES];
     let (groups, rest) = samples.as_chunks::<LANES>();
-    // Comparing rather than `is_finite`: a NaN fails it, and it vectorises.
-    let sane = |x: f32| if x.abs() <= f32::MAX { x.abs() } else { 0.0 };
+    let sane = |x: f32| audible(x).abs();
     for group in groups {
         for lane in 0..LANES {
             let size = sane(group[lane]);
@@ -93,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_what_is_no_number_is_silence() {
+    fn nothing_and_what_is_no_audio_is_silence() {
         assert_eq!(Level::of(&[]).mean_square(), 0.0);
-        assert_eq!(Level::of(&[f32::NAN, f32::INFINITY]).mean_square(), 0.0);
+        assert_eq!(Level::of(&[f32::NAN, f32::INFINITY, 1e30, 1e-42]).mean_square(), 0.0);
     }
 }

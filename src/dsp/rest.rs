@@ -1,63 +1,144 @@
 //! What is heard besides the two tones of a key, but for what a line may carry under them: hum and dial tone.
+//!
+//! Seen from the middle of the span everything falls apart into an even and an odd half, as in `fit`.
 
-use super::fit::{Fit, Normal};
+use super::fit::Fit;
 use std::f64::consts::TAU;
 
-/// DC, drift and hum: over 22.5 ms, 50 and 60 Hz are 1.1 and 1.4 turns, which polynomials of this degree follow.
-const DEGREE: i32 = 5;
+/// DC, drift and hum: over 22.5 ms, 50 and 60 Hz are 1.1 and 1.4 turns, which polynomials of degree 5 follow. So many of
+/// them are even, and as many odd.
+const POWERS: usize = 3;
 /// Dial tones lie at 350 and 440 Hz (America) or 400 to 450 (elsewhere). These span all between: over 22.5 ms, 44 Hz
 /// apart they would leave a tenth of what lies in the middle, and 30 Hz apart leave a thousandth.
 const DIAL_HZ: [f64; 4] = [350.0, 380.0, 410.0, 440.0];
-const EXCUSED: usize = DEGREE as usize + 1 + 2 * DIAL_HZ.len();
+const EXCUSED: usize = POWERS + DIAL_HZ.len();
+/// One more, of zeros: whole lanes.
+type Row = [f64; EXCUSED + 1];
 
-/// The excused sounds over one span, as an orthonormal basis.
+/// The excused sounds over one span, as orthonormal bases: a row for each distance from the middle, even and odd.
 pub(super) struct Rest {
-    basis: [Box<[f64]>; EXCUSED],
+    rows: Box<[[Row; 2]]>,
+}
+
+/// One half of what is solved for: the excused sounds (orthonormal) and two waves.
+#[derive(Default)]
+struct Half {
+    /// The signal and each of the waves along the excused sounds.
+    signal: Row,
+    waves: [Row; 2],
+    /// The signal along the waves, and the waves along each other.
+    right: [f64; 2],
+    products: [f64; 3],
 }
 
 impl Rest {
-    /// For spans of `length` samples at `hz` samples a second.
+    /// For spans of `length` samples (an even number) at `hz` samples a second.
     pub fn new(hz: f64, length: usize) -> Rest {
-        let time = |n: usize| (2 * n + 1) as f64 / length as f64 - 1.0;
-        let powers = (0..=DEGREE).map(|degree| (0..length).map(|n| time(n).powi(degree)).collect::<Vec<f64>>());
-        let waves = DIAL_HZ.into_iter().flat_map(|tone| {
-            [0.0, 0.25].map(|turn| (0..length).map(|n| (TAU * (tone * n as f64 / hz + turn)).sin()).collect())
-        });
-        let mut basis: Vec<Vec<f64>> = Vec::with_capacity(EXCUSED);
-        for mut row in powers.chain(waves) {
-            for other in &basis {
-                let along = dot(&row, other);
-                row.iter_mut().zip(other).for_each(|(x, y)| *x -= along * y);
+        let half = length / 2;
+        let mut rows = vec![[Row::default(); 2]; half];
+        for odd in 0..2 {
+            let mut basis: Vec<Vec<f64>> = Vec::with_capacity(EXCUSED);
+            for index in 0..EXCUSED {
+                let value = |n: usize| {
+                    let t = n as f64 + 0.5;
+                    match index.checked_sub(POWERS) {
+                        None => (t / half as f64).powi((2 * index + odd) as i32),
+                        // A sine is a cosine a quarter of a turn later.
+                        Some(tone) => (TAU * (DIAL_HZ[tone] * t / hz - 0.25 * odd as f64)).cos(),
+                    }
+                };
+                let mut column: Vec<f64> = (0..half).map(value).collect();
+                let dot = |a: &[f64], b: &[f64]| 2.0 * a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+                for other in &basis {
+                    let along = dot(&column, other);
+                    column.iter_mut().zip(other).for_each(|(x, y)| *x -= along * y);
+                }
+                let norm = dot(&column, &column).sqrt();
+                column.iter_mut().for_each(|x| *x /= norm);
+                rows.iter_mut().zip(&column).for_each(|(row, &x)| row[odd][index] = x);
+                basis.push(column);
             }
-            let norm = dot(&row, &row).sqrt();
-            row.iter_mut().for_each(|x| *x /= norm);
-            basis.push(row);
         }
-        Rest { basis: std::array::from_fn(|n| basis[n].as_slice().into()) }
+        Rest { rows: rows.into() }
     }
 
-    /// The energy of `heard` without the tones of `fit`, which the band passed by `gains`, and without what is excused.
-    pub fn energy(&self, heard: &[f32], fit: &Fit, gains: [f64; 2]) -> f64 {
-        let (mut energy, mut along) = (0.0, [0.0; EXCUSED]);
-        let (mut tones, mut across) = (Normal::default(), [[0.0; EXCUSED]; 4]);
-        for (n, (&x, (fitted, waves))) in heard.iter().zip(fit.passed_by(heard.len(), gains)).enumerate() {
-            let rest = f64::from(x) - fitted;
-            energy += rest * rest;
-            tones.add(waves, rest);
-            for (k, row) in self.basis.iter().enumerate() {
-                along[k] += rest * row[n];
-                (0..4).for_each(|wave| across[wave][k] += waves[wave] * row[n]);
-            }
+    /// The energy of `heard` without the tones of `fit`, which the band passed by `gains`, and without what is excused; and
+    /// that of what is excused as a dial tone.
+    pub fn energy(&self, heard: &[f32], fit: &Fit, gains: [f64; 2]) -> (f64, f64) {
+        let (before, after) = heard.split_at(heard.len() / 2);
+        let (mut energy, mut even, mut odd) = (0.0, Half::default(), Half::default());
+        let sides = before.iter().rev().zip(after).zip(fit.passed_by(gains)).zip(&self.rows);
+        for (((&past, &future), ([fitted_past, fitted_future], [low, high])), rows) in sides {
+            let (past, future) = (f64::from(past) - fitted_past, f64::from(future) - fitted_future);
+            energy += past * past + future * future;
+            even.add(future + past, [low.0, high.0], &rows[0]);
+            odd.add(future - past, [low.1, high.1], &rows[1]);
         }
-        // What of a dial tone passes the band pulls at the fitted tones: both are solved for together.
-        for a in 0..4 {
-            tones.right[a] -= dot(&across[a], &along);
-            (0..4).for_each(|b| tones.products[a][b] -= dot(&across[a], &across[b]));
-        }
-        energy - dot(&along, &along) - tones.solve().1
+        let [even, odd] = [even, odd].map(|half| half.explained());
+        (energy - even.0 - odd.0, even.1 + odd.1)
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+impl Half {
+    fn add(&mut self, signal: f64, waves: [f64; 2], row: &Row) {
+        for (k, &excused) in row.iter().enumerate() {
+            self.signal[k] += signal * excused;
+            self.waves[0][k] += 2.0 * waves[0] * excused;
+            self.waves[1][k] += 2.0 * waves[1] * excused;
+        }
+        self.right[0] += signal * waves[0];
+        self.right[1] += signal * waves[1];
+        self.products[0] += 2.0 * waves[0] * waves[0];
+        self.products[1] += 2.0 * waves[0] * waves[1];
+        self.products[2] += 2.0 * waves[1] * waves[1];
+    }
+
+    /// The energy that excused sounds and waves explain together, and the dial tone's.
+    fn explained(&self) -> (f64, f64) {
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let [a, b] = &self.waves;
+        // What of a dial tone passes the band pulls at the fitted tones: both are solved for together.
+        let (x, y) = (self.right[0] - dot(a, &self.signal), self.right[1] - dot(b, &self.signal));
+        let (aa, ab, bb) = (self.products[0] - dot(a, a), self.products[1] - dot(a, b), self.products[2] - dot(b, b));
+        let waves = (x * x * bb - 2.0 * x * y * ab + y * y * aa) / (aa * bb - ab * ab).max(1e-12);
+        (dot(&self.signal, &self.signal) + waves, dot(&self.signal[POWERS..], &self.signal[POWERS..]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pair over `rate`, a tone beside it, and what is found besides: as shares of the pair's energy.
+    fn beside(rate: f64, hz: f64, size: f64) -> (f64, f64) {
+        let length = (9 * (rate / 400.0).round() as usize) & !1;
+        let wave = |hz: f64, n: usize| (TAU * hz * n as f64 / rate + 1.0).sin();
+        let pair: Vec<f64> = (0..length).map(|n| 0.3 * wave(852.0, n) + 0.2 * wave(1_336.0, n)).collect();
+        let clean: Vec<f32> = pair.iter().map(|&x| x as f32).collect();
+        let heard: Vec<f32> = (0..length).map(|n| (pair[n] + size * wave(hz, n)) as f32).collect();
+        let fit = Fit::new(&clean, TAU * 852.0 / rate, TAU * 1_336.0 / rate);
+        let energy = pair.iter().map(|x| x * x).sum::<f64>();
+        let (rest, dial) = Rest::new(rate, length).energy(&heard, &fit, [1.0, 1.0]);
+        (rest / energy, dial / energy)
+    }
+
+    #[test]
+    fn hum_and_dial_tones_are_excused_and_what_else_there_is_counts() {
+        for rate in [8_000.0, 8_820.0, 11_025.0, 15_999.0] {
+            for hz in [0.1, 50.0, 60.0] {
+                // As strong as the pair.
+                let (rest, _) = beside(rate, hz, 0.36);
+                assert!(rest < 0.01, "{hz} Hz at {rate}: {rest}");
+            }
+            for hz in [350.0, 400.0, 425.0, 440.0] {
+                let (rest, dial) = beside(rate, hz, 0.1);
+                // 0.1² over 0.3² and 0.2².
+                assert!(rest < 1e-3 && (dial / 0.077 - 1.0).abs() < 0.2, "{hz} Hz at {rate}: {rest} {dial}");
+            }
+            for hz in [600.0, 1_100.0, 1_800.0, 2_500.0, 3_300.0] {
+                let (rest, dial) = beside(rate, hz, 0.1);
+                assert!((rest / 0.077 - 1.0).abs() < 0.25 && dial < 5e-3, "{hz} Hz at {rate}: {rest} {dial}");
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const RATES: [u32; 6] = [8_000, 11_025, 16_000, 44_100, 48_000, 96_000];
+const RATES: [u32; 9] = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 88_200, 96_000, 192_000];
 
 fn rate(hz: u32) -> Rate {
     Rate::new(hz).unwrap()

@@ -19,7 +19,7 @@ use crate::dsp::ear::{Ear, Heard, Meter};
 use crate::dsp::own::Playing;
 use crate::dsp::silence::SilenceConfig;
 use crate::dsp::tone::Tone;
-use crate::record::{GapCause, Input};
+use crate::record::{Due, GapCause, Input};
 use crate::units::Rate;
 use history::{History, TILE_FRAMES};
 
@@ -44,6 +44,8 @@ pub struct Block {
     pub first_frame: u64,
     /// What lies before this frame of the recording cannot be taken back.
     pub horizon_frame: u64,
+    /// What will end the recording if nothing more is heard.
+    pub due: Option<Due>,
     /// Of a fixed capacity, which is not touched before it is needed.
     samples: Vec<f32>,
 }
@@ -51,7 +53,7 @@ pub struct Block {
 impl Block {
     /// An empty block with room for `samples` samples.
     pub fn with_room(samples: usize) -> Block {
-        Block { first_frame: 0, horizon_frame: 0, samples: Vec::with_capacity(samples) }
+        Block { first_frame: 0, horizon_frame: 0, due: None, samples: Vec::with_capacity(samples) }
     }
 
     /// The samples in it, interleaved.

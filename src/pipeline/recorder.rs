@@ -503,6 +503,7 @@ impl<T> Recorder<T> {
             // A sequence ends before what was told; that cannot be untold.
             self.horizon_frame = self.horizon_frame.max(horizon_frame);
             block.horizon_frame = self.horizon_frame;
+            block.due = self.outcome.is_none().then(|| self.machine.due());
             outlet.send(Message::Audio { key: self.key, block });
         }
     }

@@ -5,7 +5,7 @@
 //! frame wins; at the same frame a cancel, then a stop tone, then initial silence, then the duration, then max silence.
 
 use super::stop_tones::Pressed;
-use super::{Ending, Reason, Rules, StopTone};
+use super::{Due, Ending, Reason, Rules, StopTone};
 use crate::dsp::tone::Tone;
 use crate::units::Rate;
 
@@ -79,20 +79,13 @@ pub struct Machine {
     stop_tone: Option<StopTone>,
     cancel_frame: Option<u64>,
     /// What would end it, as things stand.
-    next: Candidate,
-}
-
-/// Something that would end the recording, if nothing earlier does.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    frame: u64,
-    reason: Reason,
+    next: Due,
 }
 
 impl Machine {
     /// A machine for a recording on a device of this rate.
     pub fn new(rules: Rules, rate: Rate) -> Machine {
-        let initial = Candidate { frame: rules.initial_silence_frames, reason: Reason::InitialSilence };
+        let initial = Due { frame: rules.initial_silence_frames, reason: Reason::InitialSilence };
         let mut machine = Machine {
             next: initial,
             rules,
@@ -186,6 +179,11 @@ impl Machine {
         horizon.min(self.next.frame)
     }
 
+    /// What will end it if nothing more is heard.
+    pub fn due(&self) -> Due {
+        self.next
+    }
+
     /// Whether it has been cancelled and only waits for what lies before the cancel.
     pub fn is_cancelled(&self) -> bool {
         self.cancel_frame.is_some()
@@ -230,27 +228,27 @@ impl Machine {
     }
 
     /// The silence limit that runs; none while a key is down, nor while it is muted unless it was due before.
-    fn silence_limit(&self) -> Option<Candidate> {
+    fn silence_limit(&self) -> Option<Due> {
         let limit = match self.silent_from_frame {
-            None => Candidate { frame: self.rules.initial_silence_frames, reason: Reason::InitialSilence },
+            None => Due { frame: self.rules.initial_silence_frames, reason: Reason::InitialSilence },
             Some(_) if self.key_down => return None,
-            Some(from) => Candidate { frame: from + self.rules.max_silence_frames, reason: Reason::MaxSilence },
+            Some(from) => Due { frame: from + self.rules.max_silence_frames, reason: Reason::MaxSilence },
         };
         Some(limit).filter(|limit| self.muted_from_frame.is_none_or(|muted| limit.frame <= muted))
     }
 
     /// The first of all that would end the recording, as far as is known now. The order of reasons at the same frame is
     /// the order of [`Reason`].
-    fn earliest(&self) -> Candidate {
-        let duration = Candidate { frame: self.rules.max_duration_frames, reason: Reason::MaxDuration };
+    fn earliest(&self) -> Due {
+        let duration = Due { frame: self.rules.max_duration_frames, reason: Reason::MaxDuration };
         let others = [
-            self.cancel_frame.map(|frame| Candidate { frame, reason: Reason::Canceled }),
+            self.cancel_frame.map(|frame| Due { frame, reason: Reason::Canceled }),
             self.stop_tone
                 .and_then(|stop_tone| stop_tone.keys().last().map(|tone| tone.onset_frame))
-                .map(|frame| Candidate { frame, reason: Reason::StopTone }),
+                .map(|frame| Due { frame, reason: Reason::StopTone }),
             self.silence_limit(),
         ];
-        let rank = |candidate: &Candidate| (candidate.frame, candidate.reason as u8);
+        let rank = |due: &Due| (due.frame, due.reason as u8);
         others
             .into_iter()
             .flatten()
@@ -258,7 +256,7 @@ impl Machine {
     }
 
     fn decide(&self) -> Option<Ending> {
-        let Candidate { frame, reason } = self.next;
+        let Due { frame, reason } = self.next;
         if frame > self.heard_frame {
             return None;
         }

@@ -62,6 +62,15 @@ pub enum Reason {
     Abandoned,
 }
 
+/// What will end a recording, if nothing earlier does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The frame at which it ends then, counted from the recording's first.
+    pub frame: u64,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// The most keys a stop tone can have.
 pub const MAX_KEYS: usize = 16;
 

@@ -30,19 +30,27 @@ impl Meters {
         Meters((0..channels).map(|_| Channel::default()).collect())
     }
 
-    /// Writes a channel's levels; clipped samples add up.
+    /// Writes a channel's levels; clipped samples add up, and the peak is the highest until it is taken.
     pub fn publish(&self, channel: usize, meter: Meter) {
         let Some(slot) = self.0.get(channel) else { return };
         slot.rms_dbfs.store(meter.rms_dbfs.to_bits(), Ordering::Relaxed);
         slot.floor_dbfs.store(meter.floor_dbfs.to_bits(), Ordering::Relaxed);
         slot.threshold_dbfs.store(meter.threshold_dbfs.to_bits(), Ordering::Relaxed);
-        slot.peak.store(meter.peak.to_bits(), Ordering::Relaxed);
+        // Floats from 0 up are in the order of their bits.
+        slot.peak.fetch_max(meter.peak.to_bits(), Ordering::Relaxed);
         slot.clipped.fetch_add(meter.clipped, Ordering::Relaxed);
         slot.speaking.store(meter.speaking, Ordering::Relaxed);
         slot.last_key.store(meter.last_key.map_or(0, |key| u32::from(key.char())), Ordering::Relaxed);
     }
 
-    /// A channel's levels as last written; `clipped` since the start.
+    /// The same as [`Meters::read`], and the peak begins anew: for one reader only.
+    pub fn take(&self, channel: usize) -> Option<Meter> {
+        let meter = self.read(channel)?;
+        self.0.get(channel)?.peak.store(0, Ordering::Relaxed);
+        Some(meter)
+    }
+
+    /// A channel's levels as last written; `clipped` since the start, `peak` since it was last taken.
     pub fn read(&self, channel: usize) -> Option<Meter> {
         let slot = self.0.get(channel)?;
         let float = |cell: &AtomicU32| f32::from_bits(cell.load(Ordering::Relaxed));
@@ -79,6 +87,10 @@ mod tests {
         assert_eq!(meters.read(0), Some(meter));
         meters.publish(0, meter);
         assert_eq!(meters.read(0), Some(Meter { clipped: 6, ..meter }));
+        meters.publish(0, Meter { peak: 0.2, clipped: 0, ..meter });
+        assert_eq!(meters.take(0).unwrap().peak, 0.5);
+        meters.publish(0, Meter { peak: 0.2, clipped: 0, ..meter });
+        assert_eq!(meters.take(0).unwrap().peak, 0.2);
         assert_eq!(meters.read(1), None);
     }
 }

@@ -18,7 +18,7 @@ use crate::pipeline::{Block, Channels, Hearing, MAX_RECORDERS, Message, Outlet, 
 use crate::record::{GapCause, Input};
 
 /// Levels are published so often, counted in frames.
-const METERS_PER_SECOND: u32 = 20;
+const METERS_PER_SECOND: u32 = 10;
 /// A cancelled recording waits at most so long for the frames that come before its cancel.
 const CANCEL_PATIENCE: Duration = Duration::from_millis(200);
 

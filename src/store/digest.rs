@@ -1,63 +1,39 @@
 //! SHA-256 over samples as they are written, with its state kept where the file may still be cut.
 
-use std::collections::VecDeque;
-
 use sha2::{Digest as _, Sha256};
+
+use super::marked::Marked;
 
 /// A digest as it is told and kept: lower-case hex.
 pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A stop tone has at most 16 keys, so that the first key of one is among the last 16 that were pressed.
-const MARKS: usize = 16;
-
 /// The digest of a growing recording.
 pub(super) struct Digest {
-    sha: Sha256,
+    sha: Marked<Sha256>,
     frame_bytes: usize,
-    frames: u64,
-    /// Frames at which the file may be cut, in order, with the state there once it has been reached.
-    marks: VecDeque<(u64, Option<Sha256>)>,
 }
 
 impl Digest {
     pub fn new(frame_bytes: u64) -> Digest {
-        Digest { sha: Sha256::new(), frame_bytes: frame_bytes as usize, frames: 0, marks: VecDeque::new() }
+        Digest { sha: Marked::new(Sha256::new()), frame_bytes: frame_bytes as usize }
     }
 
     /// The file may be cut at this frame. One that has been passed already is of no use.
     pub fn mark(&mut self, frame: u64) {
-        if frame < self.frames || self.marks.back().is_some_and(|(last, _)| *last >= frame) {
-            return;
-        }
-        if self.marks.len() == MARKS {
-            self.marks.pop_front();
-        }
-        let state = (frame == self.frames).then(|| self.sha.clone());
-        self.marks.push_back((frame, state));
+        self.sha.mark(frame);
     }
 
     /// The bytes of the next whole frames.
-    pub fn update(&mut self, mut bytes: &[u8]) {
-        let end = self.frames + (bytes.len() / self.frame_bytes) as u64;
-        let from = self.frames;
-        for (frame, state) in self.marks.iter_mut().filter(|(frame, _)| (from + 1..=end).contains(frame)) {
-            let (before, rest) = bytes.split_at((*frame - self.frames) as usize * self.frame_bytes);
-            self.sha.update(before);
-            (self.frames, bytes) = (*frame, rest);
-            *state = Some(self.sha.clone());
-        }
-        self.sha.update(bytes);
-        self.frames = end;
+    pub fn update(&mut self, bytes: &[u8]) {
+        let size = self.frame_bytes;
+        self.sha.advance(bytes.len() / size, |sha, frames| sha.update(&bytes[frames.start * size..frames.end * size]));
     }
 
     /// The digest of the first `frames` frames, if it is known without reading them again.
     pub fn at(&self, frames: u64) -> Option<Sha256> {
-        if frames == self.frames {
-            return Some(self.sha.clone());
-        }
-        self.marks.iter().find(|(frame, _)| *frame == frames).and_then(|(_, state)| state.clone())
+        self.sha.at(frames).cloned()
     }
 }
 

@@ -155,7 +155,7 @@ impl Follow {
 }
 
 /// The file under the name it has now; it may be renamed in between, in one direction only.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     match File::open(part_of(path)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => File::open(path),
         opened => opened,

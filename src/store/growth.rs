@@ -9,10 +9,11 @@ use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::opinion::SecondOpinion;
+use super::signal::Signal;
 use super::writer::Ticket;
 use crate::dsp::tone::Tone;
 use crate::pipeline::{self, RecordingKey};
-use crate::record::{Ending, GapCause};
+use crate::record::{Due, Ending, GapCause};
 use crate::units::Rate;
 use crate::wav::Marker;
 
@@ -35,6 +36,8 @@ pub enum Told {
 pub struct Growth {
     /// Frames of the recording that are in the file and can be read. They stay, unless a stop-tone sequence cuts some.
     pub committed_frames: u64,
+    /// What will end it if nothing more is heard; its frame is one of the recording's.
+    pub due: Option<Due>,
     /// Where in its life it is.
     pub phase: Phase,
 }
@@ -55,7 +58,7 @@ pub enum Phase {
 
 /// The two ends of what is told of one recording.
 pub fn growth() -> (Teller, Watcher) {
-    let (growth, growths) = watch::channel(Growth { committed_frames: 0, phase: Phase::Waiting });
+    let (growth, growths) = watch::channel(Growth { committed_frames: 0, due: None, phase: Phase::Waiting });
     let (phase, phases) = watch::channel(());
     (Teller { growth, phase }, Watcher { growth: growths, phase: phases })
 }
@@ -69,14 +72,14 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// So many frames can be read now.
-    pub(super) fn grown(&self, committed_frames: u64) {
-        self.growth.send_modify(|growth| growth.committed_frames = committed_frames);
+    /// So many frames can be read now, and this will end it.
+    pub(super) fn grown(&self, committed_frames: u64, due: Option<Due>) {
+        self.growth.send_modify(|growth| (growth.committed_frames, growth.due) = (committed_frames, due));
     }
 
     /// The next phase begins, with so many frames that can be read.
     pub(super) fn enter(&self, phase: Phase, committed_frames: u64) {
-        self.growth.send_replace(Growth { committed_frames, phase });
+        self.growth.send_replace(Growth { committed_frames, due: None, phase });
         self.phase.send_replace(());
     }
 }
@@ -179,7 +182,7 @@ impl Gap {
 }
 
 /// The audio that a recording left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// Its file.
     pub file: Finished,
@@ -189,6 +192,8 @@ pub struct Recorded {
     pub lost_frames: u64,
     /// What is missing, in order.
     pub gaps: Vec<Gap>,
+    /// What its samples are like; `None` if a crash left it.
+    pub signal: Option<Signal>,
 }
 
 /// Frames that are missing for any other reason than that the call was muted.

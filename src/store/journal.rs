@@ -230,6 +230,14 @@ impl Journal {
         self.outbox(&sql, params![state.name(), app, after, limit as i64])
     }
 
+    /// How many rows there are of each state.
+    pub fn counts(&self) -> Result<Vec<(Delivery, i64)>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT state, count(*) FROM outbox GROUP BY state")?;
+        let rows = statement.query_map([], |row| Ok((state(row, 0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Makes the key stand for the operation and stores that, both or neither; a key that was claimed at or after
     /// `oldest_ms` keeps its first operation, and `operation` is not stored.
     pub fn claim(&self, key: &IdempotencyKey, operation: &OperationRow, oldest_ms: i64) -> Result<Claim> {

@@ -10,9 +10,12 @@ pub mod follow;
 pub mod growth;
 pub mod journal;
 pub mod lock;
+mod marked;
 pub mod opinion;
+pub mod outline;
 mod recording;
 pub mod recover;
+pub mod signal;
 pub mod writer;
 
 pub use digest::hex;

@@ -16,11 +16,13 @@ use super::digest::{Digest, hex};
 use super::file::SampleFile;
 use super::growth::{Finished, Gap, Outcome, Phase, Recorded, StoreError, lost_frames};
 use super::opinion::{SecondOpinion, second_opinion};
+use super::signal::Listener;
 use super::writer::Ticket;
 use crate::dsp::resample::Resampler;
 use crate::dsp::tone::{Key, Tone};
 use crate::pipeline;
-use crate::record::{Ending, GapCause, Reason};
+use crate::record::{Due, Ending, GapCause, Reason};
+use crate::units::audible;
 use crate::wav::{Marker, Metadata, marks, quantise::quantise};
 
 /// Samples go to the file in pieces of about this size when there are many.
@@ -48,6 +50,7 @@ pub(super) struct Recording {
     gaps: Vec<(u64, u64, GapCause)>,
     /// Keys that were heard, each at its onset in device frames.
     keys: Vec<(u64, Key)>,
+    listener: Listener,
     /// `None` at equal rates.
     resampler: Option<Resampler>,
     /// What the resampler has made and is not in `bytes` yet.
@@ -59,6 +62,7 @@ pub(super) struct Recording {
     file: State,
     synced_frames: u64,
     published_frames: u64,
+    due: Option<Due>,
 }
 
 enum Piece {
@@ -99,12 +103,14 @@ impl Recording {
             horizon_frame: 0,
             gaps: Vec::new(),
             keys: Vec::new(),
+            listener: Listener::new(usize::from(spec.channels)),
             resampled: Vec::new(),
             bytes: Vec::new(),
             made_frames: 0,
             file,
             synced_frames: 0,
             published_frames: 0,
+            due: None,
         }
     }
 
@@ -128,6 +134,11 @@ impl Recording {
         if !open.is_empty() && !self.has_failed() {
             self.pending.push_back(Piece::Audio(open.to_vec()));
         }
+    }
+
+    /// This will end it if nothing more is heard.
+    pub fn expect(&mut self, due: Option<Due>) {
+        self.due = due.map(|due| Due { frame: self.frame_of(due.frame), ..due });
     }
 
     /// Device frames are missing up to `end_frame`: zeros stand for them.
@@ -172,6 +183,7 @@ impl Recording {
     /// The file may be cut at this device frame later.
     pub fn mark(&mut self, at_frame: u64) {
         let frame = self.frame_of(at_frame);
+        self.listener.mark(at_frame);
         if let State::Growing(growing) = &mut self.file {
             growing.1.mark(frame);
         }
@@ -184,7 +196,7 @@ impl Recording {
         let (frames, every) = (growing.0.frames(), self.ticket.sync_every_frames);
         if frames > self.published_frames {
             self.published_frames = frames;
-            self.ticket.growth.grown(frames);
+            self.ticket.growth.grown(frames, self.due);
         }
         if every > 0 && frames - self.synced_frames >= every {
             self.synced_frames = frames;
@@ -209,11 +221,13 @@ impl Recording {
             State::Growing(growing) => self.markers(frames.min(growing.0.frames())),
             State::Failed { .. } => Vec::new(),
         };
+        let signal = Some(self.listener.signal(at_frame));
         let recorded = |file: Finished, gaps: Vec<Gap>, started_at: Timestamp| Recorded {
             lost_frames: lost_frames(&gaps),
             file,
             started_at,
             gaps,
+            signal,
         };
         let (recording, error) = match (self.file, keep) {
             (State::Growing(growing), true) => {
@@ -253,13 +267,13 @@ impl Recording {
     fn second_opinion(&self, ending: &Ending) -> Option<SecondOpinion> {
         let key = ending.stop_tone.as_ref()?.keys().last()?;
         let channels = usize::from(self.ticket.spec.channels);
-        let held = self.pending.iter().flat_map(|piece| match piece {
-            Piece::Audio(samples) => samples.as_slice(),
-            Piece::Zeros(_) => &[],
-        });
+        let held = |piece: &Piece| match piece {
+            Piece::Audio(samples) => samples.iter().map(|&x| audible(x)).collect(),
+            Piece::Zeros(frames) => vec![0.0; *frames as usize * channels],
+        };
         let skip = usize::try_from(key.onset_frame.checked_sub(self.fed_frames)?).ok()? * channels;
         let take = usize::try_from(key.decision_frame + 1 - key.onset_frame).ok()? * channels;
-        let held: Vec<f32> = held.skip(skip).take(take).copied().collect();
+        let held: Vec<f32> = self.pending.iter().flat_map(held).skip(skip).take(take).collect();
         let channel = |channel| held.iter().skip(channel).step_by(channels).copied().collect::<Vec<f32>>();
         let energy = |samples: &Vec<f32>| samples.iter().map(|x| x * x).sum::<f32>();
         let loudest = (0..channels).map(channel).max_by(|a, b| energy(a).total_cmp(&energy(b)))?;
@@ -301,6 +315,7 @@ impl Recording {
         if self.has_failed() || samples.is_empty() {
             return;
         }
+        let samples = self.listener.hear(samples);
         match &mut self.resampler {
             Some(resampler) => {
                 resampler.process(samples, &mut self.resampled);

@@ -142,6 +142,7 @@ impl Writer {
             Message::Audio { key, block } => {
                 if let Some(recording) = self.recording(key) {
                     recording.audio(block.first_frame, block.horizon_frame, block.samples());
+                    recording.expect(block.due);
                 }
                 // There is room for every block that was ever handed out.
                 let _ = self.end.blocks.try_send(block);

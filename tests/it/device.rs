@@ -70,6 +70,7 @@ pub fn with_card_in(module: &str, inner: &str) {
         .env("PULSE_SERVER", format!("unix:{}", folder.join("native").display()))
         .env("ALSA_CONFIG_PATH", folder.join("asound.conf"))
         .env(CARD, folder)
+        .stderr(if module == "soak_faults" { Stdio::inherit() } else { Stdio::piped() })
         .output()
         .unwrap();
     let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

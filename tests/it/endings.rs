@@ -148,10 +148,30 @@ async fn a_stop_tone_ends_a_recording_and_the_operation_says_how_sure_it_is() {
     assert!((-160..=16).contains(&(frames - onset)), "cut at {frames}, the tone began at {onset}");
     let tone = &operation["evidence"]["tone"];
     assert_eq!((&tone["entry"], &tone["keys"][0]["digit"]), (&"#".into(), &"#".into()));
-    for (measured, hz) in [("lowHz", 941.0), ("highHz", 1_477.0)] {
-        assert!((tone["keys"][0][measured].as_f64().unwrap() - hz).abs() < 5.0);
-        assert!((tone["secondOpinion"][measured].as_f64().unwrap() - hz).abs() < 5.0);
+    // Each tone has a quarter of full scale.
+    for (measured, expected, within) in
+        [("lowHz", 941.0, 1.0), ("highHz", 1_477.0, 1.0), ("lowDbfs", -12.04, 0.2), ("highDbfs", -12.04, 0.2)]
+    {
+        for heard in [&tone["keys"][0], &tone["secondOpinion"]] {
+            assert!((heard[measured].as_f64().unwrap() - expected).abs() < within, "{measured}: {tone}");
+        }
     }
+    let key = |member: &str| tone["keys"][0][member].as_f64().unwrap();
+    assert!(key("twistDb").abs() < 0.2 && key("purity") > 0.98, "{tone}");
+    assert_eq!(tone["keys"][0]["onsetFrame"], frames);
+    let decided = (key("decisionFrame") - onset as f64) / 16.0;
+    assert!((25.3..31.0).contains(&decided), "decided {decided} ms after the onset");
+    assert!(operation["evidence"]["decidedAtFrame"].as_f64().unwrap() >= key("decisionFrame"));
+}
+
+#[tokio::test]
+async fn the_detectors_of_a_line_are_as_configured() {
+    let detection = "[detection]\ndigits = \"0123456789\"\nsilence_threshold_dbfs = -30.0\n";
+    let sound = talk().key('#', 90).hiss(300).key('7', 90).hiss(300);
+    let stage = Stage::with(&sound, "fast", |_| (String::new(), detection.to_owned())).await;
+    let operation = stage.play(r##"{"playBeep":false,"stopTones":["#","7"]}"##).await;
+    assert_eq!(operation["evidence"]["tone"]["entry"], "7");
+    assert_eq!(operation["evidence"]["thresholdDbfs"], -30.0);
 }
 
 #[tokio::test]
@@ -169,12 +189,18 @@ async fn a_sequence_of_keys_is_cut_at_its_first() {
 
 #[tokio::test]
 async fn limits_end_a_recording_at_their_very_frame() {
-    let stage = Stage::set(&talk(), "fast").await;
+    let stage = Stage::set(&talk().hiss(3_000), "fast").await;
     let silence =
         stage.play(r#"{"playBeep":false,"maxSilenceTimeoutInSeconds":2,"maxRecordDurationInSeconds":60}"#).await;
     assert_eq!(summary(&silence), ("completed", "maxSilenceTimeout", 200, 0));
     let last = silence["evidence"]["lastVoicedFrame"].as_u64().unwrap();
     assert_eq!(silence["recording"]["frames"], last + 2 * 16_000);
+    // The hiss lies at −60 dBFS, the voice 45 dB over it: its end is told by the fall from it.
+    let evidence = |member: &str| silence["evidence"][member].as_f64().unwrap();
+    assert!((-68.0..-58.0).contains(&evidence("noiseFloorDbfs")), "{silence}");
+    assert!((-68.0..-58.0).contains(&evidence("levelDbfs")), "{silence}");
+    assert!((-60.0..-25.0).contains(&evidence("thresholdDbfs")), "{silence}");
+    assert_eq!(silence["evidence"]["tone"], Value::Null);
     let duration = stage.play(r#"{"playBeep":false,"maxRecordDurationInSeconds":1}"#).await;
     assert_eq!(summary(&duration), ("completed", "maxRecordDurationReached", 200, 8515));
     assert_eq!(duration["recording"]["frames"], 16_000);

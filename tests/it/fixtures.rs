@@ -11,6 +11,8 @@ use tonearm::control::line::{Ask, Begin};
 use tonearm::record::{Reason, StopTones};
 use uuid::Uuid;
 
+use crate::sound::Sound;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
@@ -106,8 +108,30 @@ fn every_key_in_the_files_is_heard_where_it_begins_and_no_other() {
             assert_eq!(line["channel"], digit.channel);
             let off = line["t_on"].as_f64().unwrap() - digit.frame as f64 / f64::from(file.rate);
             assert!(off.abs() <= 0.002, "{}: {} is heard {off} s off", file.name, digit.digit);
+            // Two measurements of one tone, by different means.
+            for (member, within) in [("low_hz", 6.0), ("high_hz", 6.0), ("low_dbfs", 1.5), ("high_dbfs", 1.5)] {
+                let apart = line[member].as_f64().unwrap() - line["second_opinion"][member].as_f64().unwrap();
+                assert!(apart.abs() < within, "{}: {line}", file.name);
+            }
+            let decided = line["decision_frame"].as_f64().unwrap() / f64::from(file.rate);
+            assert!((0.0..0.045).contains(&(decided - line["t_on"].as_f64().unwrap())), "{line}");
         }
     }
+}
+
+#[test]
+fn detect_says_by_which_floor_and_threshold_speech_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let wav = folder.path().join("speech.wav");
+    Sound::at(16_000).hiss(300).voice(800).hiss(1_000).write(&wav);
+    let heard = lines(&tonearm(&["detect", "--speech"], &[wav]));
+    let [on, off] = &heard[..] else { panic!("{heard:?}") };
+    assert!((on["speech_on"].as_f64().unwrap() - 0.3).abs() < 0.05, "{on}");
+    assert!((off["speech_off"].as_f64().unwrap() - 1.1).abs() < 0.05, "{off}");
+    let last = off["last_voiced_frame"].as_f64().unwrap() + 1.0;
+    assert!((off["speech_off"].as_f64().unwrap() - last / 16_000.0).abs() < 1e-5, "{off}");
+    let (floor, threshold) = (off["floor_dbfs"].as_f64().unwrap(), off["threshold_dbfs"].as_f64().unwrap());
+    assert!((-68.0..-58.0).contains(&floor) && threshold > floor + 8.9, "{off}");
 }
 
 /// What became of a request.

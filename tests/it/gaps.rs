@@ -28,6 +28,7 @@ use tonearm::wav::SampleFormat;
 use tower::Layer;
 
 use crate::daemon::{Http, TOKEN};
+use crate::sound::Sound;
 
 const HZ: u32 = 16_000;
 /// What the ring holds: the first push that is longer is an overrun, however fast the pipeline is.
@@ -91,6 +92,9 @@ impl Stage {
             limits: Limits::default(),
             hosts: vec!["127.0.0.1".into()],
             cors_origins: Vec::new(),
+            hub: Arc::default(),
+            traffic: Arc::default(),
+            on_loopback: true,
         };
         let app = tower::util::MapRequestLayer::new(normalise).layer(router(Arc::new(api)));
         let app = ServiceExt::<Request>::into_make_service(app);
@@ -156,4 +160,20 @@ async fn lost_frames_of_every_cause_are_zeros_in_the_file_and_stand_in_the_opera
     assert!(samples == expected, "it differs at {:?}", (0..).find(|&n| samples.get(n) != expected.get(n)));
     let data: Vec<u8> = expected.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     assert_eq!(recording["sha256"], hex(&Sha256::digest(&data)));
+}
+
+#[tokio::test]
+async fn the_second_opinion_on_a_key_is_of_its_own_samples_though_frames_were_lost_before_it() {
+    let mut stage = Stage::set().await;
+    let request = r#"{"playBeep":false,"stopTones":["1#"]}"#;
+    let operation = stage.http.post("/app/calls/mic/record", request).await.unwrap();
+    stage.play(&Sound::at(HZ).hiss(300).key('1', 80).hiss(100).samples).await;
+    stage.device.lose(1_600, GapCause::Xrun);
+    stage.play(&Sound::at(HZ).hiss(100).key('#', 80).hiss(300).samples).await;
+    let operation = stage.http.ended("mic", &operation).await.unwrap();
+    let tone = &operation["evidence"]["tone"];
+    assert_eq!((&operation["recording"]["gaps"], &tone["entry"]), (&json!([]), &json!("1#")), "{operation}");
+    for (member, hz) in [("lowHz", 941.0), ("highHz", 1_477.0)] {
+        assert!((tone["secondOpinion"][member].as_f64().unwrap() - hz).abs() < 1.0, "{tone}");
+    }
 }

@@ -42,11 +42,12 @@ const IMPURE: [&str; 13] = [
     "crossbeam_channel",
 ];
 /// Crates that only some files may name.
-const PRIVATE: [(&str, &[&str]); 5] = [
+const PRIVATE: [(&str, &[&str]); 6] = [
     ("cpal", &["cards.rs", "capture/device.rs", "playback/device.rs"]),
     ("hound", &["wav/", "store/"]),
     ("rusqlite", &["store/journal"]),
-    ("axum", &["api/", "api.rs", "cli/serve.rs"]),
+    ("axum", &["api/", "api.rs", "cli/serve.rs", "cli/serve/front.rs"]),
+    ("flac_codec", &["api/flac.rs"]),
     ("rtrb", &["rt/", "capture/device.rs"]),
 ];
 

@@ -106,6 +106,8 @@ async fn floats_that_are_no_audio_are_silence_in_a_recording_at_another_rate() {
     assert_eq!(outcome.ending.reason, Reason::MaxSilence);
     assert_eq!(samples(&path).len() as u64, recording.file.frames);
     assert!(samples(&path).iter().any(|&x| x.unsigned_abs() > 1_000));
+    // The recording lasts until 5 s after the voice; the file's last 800 ms hold 36 such places, each of four samples.
+    assert_eq!(recording.signal.unwrap().invalid_samples, 36 * 4);
 }
 
 #[tokio::test]

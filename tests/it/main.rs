@@ -4,6 +4,7 @@
 
 mod attacks;
 mod barge_in;
+mod browser;
 mod callbacks;
 mod chunking;
 mod clients;
@@ -19,13 +20,18 @@ mod disks;
 mod docs;
 mod echo;
 mod endings;
+mod examples;
 mod fixtures;
+mod formats;
 mod gaps;
 mod layering;
+mod life;
 mod live;
 #[cfg(feature = "device")]
 mod losses;
+mod monitoring;
 mod muted;
+mod overview;
 mod players;
 mod prompts;
 mod refusals;
@@ -36,6 +42,8 @@ mod schema;
 #[path = "../../benches/score/mod.rs"]
 mod score;
 mod soak;
+#[cfg(feature = "device")]
+mod soak_faults;
 mod sound;
 mod tls;
 mod tokens;

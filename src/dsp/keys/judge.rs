@@ -15,6 +15,10 @@ const PURITY: [f64; 5] = [0.95, 0.93, 0.9, 0.87, 0.85];
 /// The most energy of all else, hum and dial tone excused, over the pair's: noise may be 15 dB below the pair, and
 /// varies by 3 dB over 22.5 ms if it is pink. What fits a pair in music and speech has partials besides it.
 const REST: f64 = 0.04;
+/// A dial tone is heard on a line, not in noise: with one (more than noise at 15 dB has there), all else is 20 dB below the
+/// pair. Whoever calls at the pitch of half a row has his fundamental where dial tones are; his third partial tells.
+const DIAL: f64 = 0.02;
+const DIAL_REST: f64 = 0.01;
 /// No room changes a tone by half of its amplitude within 11 ms; the edges of other sounds do.
 const SLOPE: f64 = 0.5;
 /// A key begins with a rise of the energy by 8 dB at least (15 dB in noise at an SNR of 15 dB); a glide or a tail
@@ -43,8 +47,9 @@ struct Pair {
     fit: Fit,
     hz: [f64; 2],
     dbfs: [f32; 2],
-    /// The energy of all else over theirs.
-    rest: f64,
+    /// What the band passes of each.
+    gains: [f64; 2],
+    energy: f64,
 }
 
 impl Hearing {
@@ -66,12 +71,13 @@ impl Hearing {
         if lasted < shortest || self.next_hop - end > self.hop as u64 / 3 {
             return None;
         }
+        let rest = self.rest(self.next_hop, &pair)?;
         let steps = ((lasted - shortest) * HOPS_HZ) as usize;
         let dirty = pair.fit.purity() < PURITY[steps.min(PURITY.len() - 1)];
         // A room's tail is held, and beats.
         let again = self.previous.is_some_and(|(previous, released, _)| previous == key && self.recent(released));
         let rises = self.rise(onset, if again { 1 } else { QUIET_SPANS }) > RISE;
-        if dirty || !rises && (again || lasted < HELD_S || pair.rest > HELD_REST || !self.held(&pair, bins)) {
+        if dirty || !rises && (again || lasted < HELD_S || rest > HELD_REST || !self.held(&pair, bins)) {
             return None;
         }
         let margin = (ONSET_MARGIN_S * self.hz) as u64;
@@ -94,7 +100,7 @@ impl Hearing {
 
     /// Where the frequency of a bin lies, in radians a sample, by its turn from the earlier 10 ms to the later.
     fn start(&self, four: &Bins, before: &Bins, bin: usize) -> Option<f64> {
-        let turn = &self.turns[2];
+        let turn = &self.turn;
         let (re, im) = (
             four.re[bin] * turn.re[bin] - four.im[bin] * turn.im[bin],
             four.re[bin] * turn.im[bin] + four.im[bin] * turn.re[bin],
@@ -105,7 +111,7 @@ impl Hearing {
         (off.abs() < 0.05 * nominal).then_some(nominal + off)
     }
 
-    /// The pair in the span up to sample `to`, if it keeps all limits of frequency, level and what else is heard.
+    /// The pair in the span up to sample `to`, if it keeps all limits of frequency and level.
     fn pair(&self, to: u64, bins: [usize; 2], near: [f64; 2]) -> Option<Pair> {
         let length = self.length();
         let fit = Fit::new(self.tones.before(to, length), near[0], near[1]);
@@ -132,10 +138,16 @@ impl Hearing {
         {
             return None;
         }
-        let heard = self.heard.before(to - self.band.delay() as u64, length);
         let energy = 0.5 * length as f64 * amplitudes.iter().map(|a| a * a).sum::<f64>();
-        let rest = self.rest.energy(heard, &fit, gains) / energy;
-        (rest <= REST).then_some(Pair { fit, hz, dbfs, rest })
+        Some(Pair { fit, hz, dbfs, gains, energy })
+    }
+
+    /// The energy of all else in the span up to sample `to` over the pair's, if it is a key's.
+    fn rest(&self, to: u64, pair: &Pair) -> Option<f64> {
+        let heard = self.heard.before(to - self.band.delay() as u64, self.length());
+        let (rest, dial) = self.rest.energy(heard, &pair.fit, pair.gains);
+        let most = if dial > DIAL * pair.energy { DIAL_REST } else { REST };
+        (rest <= most * pair.energy).then_some(rest / pair.energy)
     }
 
     /// Whether the pair was there, and the same, before the span in which it was found.
@@ -143,10 +155,11 @@ impl Hearing {
         let to = self.next_hop - (HELD_HOPS * self.hop) as u64;
         let earlier = self.pair(to, bins, [pair.fit.low.omega, pair.fit.high.omega]);
         earlier.is_some_and(|earlier| {
+            let clean = || self.rest(to, &earlier).is_some_and(|rest| rest <= HELD_REST);
             let same = |n: usize| {
                 (earlier.hz[n] - pair.hz[n]).abs() < HELD_HZ && (earlier.dbfs[n] - pair.dbfs[n]).abs() < HELD_DB
             };
-            earlier.rest <= HELD_REST && same(0) && same(1)
+            same(0) && same(1) && clean()
         })
     }
 

@@ -1,0 +1,265 @@
+//! What happens, as server-sent events: levels, keys, operations.
+//!
+//! Belongs here: making each event once for all who look on, and giving each what it may see. Does not: what the events
+//! are about (`control`). While nobody looks on, nothing is made.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::{self, Receiver, Sender};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Api;
+use super::body::pieces;
+use super::calls::App;
+use super::lines::level_json;
+use super::overview::{progress_json, seen_json};
+use super::wire::{HeardKeyBody, LevelBody, LevelsBody, ProgressBody, RunningBody};
+use crate::control::keys::Keys;
+use crate::control::line::Line;
+use crate::control::overview::Changed;
+use crate::dsp::tone::Tone;
+
+/// Levels are told so often.
+const EVERY: Duration = Duration::from_millis(100);
+/// And with each so many of them, how far recordings are.
+const PROGRESS_EVERY: u32 = 2;
+/// Who looks on may be late by so many events; then it is told that it has missed some.
+const LATE: usize = 256;
+
+/// Tells all who look on.
+pub struct Hub {
+    told: Sender<Event>,
+    /// Whether the task that makes events goes on.
+    goes_on: Mutex<bool>,
+}
+
+/// Something that happened, as text.
+#[derive(Clone)]
+enum Event {
+    /// Of each line, in their order; and all of them in one piece.
+    Levels(Arc<[Bytes]>, Bytes),
+    /// About one line.
+    Line(usize, Bytes),
+    /// About an operation of this application.
+    Application(Arc<str>, Bytes),
+    /// Nothing more comes.
+    Over,
+}
+
+impl Default for Hub {
+    fn default() -> Hub {
+        Hub { told: broadcast::channel(LATE).0, goes_on: Mutex::new(false) }
+    }
+}
+
+impl Hub {
+    /// How many look on.
+    pub fn viewers(&self) -> usize {
+        self.told.receiver_count()
+    }
+
+    /// Sends everybody away.
+    pub fn close(&self) {
+        // Nobody may be there.
+        let _ = self.told.send(Event::Over);
+    }
+
+    fn join(&self, api: &Arc<Api>) -> Receiver<Event> {
+        let mut goes_on = self.goes_on.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = self.told.subscribe();
+        if !std::mem::replace(&mut *goes_on, true) {
+            tokio::spawn(tell(api.clone()));
+        }
+        events
+    }
+
+    /// Whether nobody looks on any more; then the task that asks has to end.
+    fn is_left(&self) -> bool {
+        let mut goes_on = self.goes_on.lock().unwrap_or_else(PoisonError::into_inner);
+        *goes_on = self.told.receiver_count() > 0;
+        !*goes_on
+    }
+}
+
+/// Makes events until nobody looks on.
+async fn tell(api: Arc<Api>) {
+    let mut ears: Vec<Ear> = api.control.lines().iter().cloned().map(Ear::new).collect();
+    let (mut changes, mut ticks) = (api.control.changes(), 0_u32);
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while !api.hub.is_left() {
+        tokio::select! {
+            _ = tick.tick() => {}
+            changed = changes.recv() => {
+                if let Ok(changed) = changed {
+                    tell_change(&api, changed);
+                }
+                continue;
+            }
+        }
+        let send = |event| drop(api.hub.told.send(event));
+        let levels: Arc<[Bytes]> = ears.iter_mut().map(Ear::levels).collect();
+        let all: Vec<u8> = levels.concat();
+        if !all.is_empty() {
+            send(Event::Levels(levels, all.into()));
+        }
+        for (index, ear) in ears.iter_mut().enumerate() {
+            ear.keys(|text| send(Event::Line(index, text)));
+        }
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(PROGRESS_EVERY) {
+            tell_progress(&api);
+        }
+    }
+}
+
+/// One line, as the hub hears it.
+struct Ear {
+    line: Arc<Line>,
+    keys: Option<Keys>,
+    /// Of each channel, the samples at full scale up to the last event.
+    clipped: Vec<u64>,
+}
+
+impl Ear {
+    fn new(line: Arc<Line>) -> Ear {
+        Ear { keys: line.keys_if_open(), line, clipped: Vec::new() }
+    }
+
+    /// The levels now; nothing while the line is closed.
+    fn levels(&mut self) -> Bytes {
+        let meters = self.line.take_meters();
+        if meters.is_empty() {
+            return Bytes::new();
+        }
+        let before = std::mem::replace(&mut self.clipped, meters.iter().map(|meter| meter.clipped).collect());
+        let levels = meters.iter().enumerate().map(|(channel, meter)| {
+            let before = before.get(channel).copied().unwrap_or(meter.clipped);
+            // A device that was opened again counts from 0.
+            LevelBody { clipped: meter.clipped.checked_sub(before).unwrap_or(meter.clipped), ..level_json(meter) }
+        });
+        event("levels", &LevelsBody { line: self.line.name(), levels: levels.collect() })
+    }
+
+    /// The keys that came since the last time.
+    fn keys(&mut self, tell: impl Fn(Bytes)) {
+        if self.keys.is_none() {
+            self.keys = self.line.keys_if_open();
+        }
+        let Some(keys) = &mut self.keys else { return };
+        loop {
+            match keys.came() {
+                Ok(Some(tone)) => tell(key_event(self.line.name(), &tone)),
+                Ok(None) => return,
+                Err(_) => return self.keys = None,
+            }
+        }
+    }
+}
+
+fn key_event(line: &str, tone: &Tone) -> Bytes {
+    let rounded = |value: f32| (f64::from(value) * 10.0).round() / 10.0;
+    let body = HeardKeyBody {
+        line,
+        digit: tone.key.char().to_string(),
+        low_hz: rounded(tone.low_hz),
+        high_hz: rounded(tone.high_hz),
+        level_dbfs: rounded(10.0 * (10_f32.powf(tone.low_dbfs / 10.0) + 10_f32.powf(tone.high_dbfs / 10.0)).log10()),
+    };
+    event("key", &body)
+}
+
+fn tell_change(api: &Api, changed: Changed) {
+    let (app, text) = match changed {
+        Changed::Gone(app, id) => (app, event("gone", &json!({"id": id}))),
+        Changed::Operation(id) => {
+            let Some(seen) = api.control.seen(id) else { return };
+            let text = event("operation", &seen_json(&seen, &api.links));
+            (seen.operation.app, text)
+        }
+    };
+    let _ = api.hub.told.send(Event::Application(app.into(), text));
+}
+
+fn tell_progress(api: &Api) {
+    let mut by_app: BTreeMap<String, Vec<ProgressBody>> = BTreeMap::new();
+    for (app, id, progress) in api.control.running() {
+        by_app.entry(app).or_default().push(progress_json(id, &progress));
+    }
+    for (app, running) in by_app {
+        let _ = api.hub.told.send(Event::Application(app.into(), event("progress", &RunningBody { running })));
+    }
+}
+
+/// Of plain values, which always become JSON, on one line.
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    format!("event: {name}\ndata: {}\n\n", serde_json::to_string(data).unwrap_or_default()).into()
+}
+
+/// GET of what happens, until the reader leaves.
+pub async fn events(State(api): State<Arc<Api>>, app: App) -> Response {
+    let allowed: Vec<bool> = api.control.lines().iter().map(|line| app.0.may_use(line.name())).collect();
+    let mut told = api.hub.join(&api);
+    let (reader, body) = pieces();
+    tokio::spawn(async move {
+        // Whoever asks knows at once that it is listened to.
+        let mut text = Bytes::from_static(b": tonearm\n\n");
+        loop {
+            if !text.is_empty() && !reader.give(Ok(text)).await {
+                return;
+            }
+            let event = tokio::select! {
+                event = told.recv() => event,
+                () = reader.left() => return,
+            };
+            text = match event {
+                Ok(Event::Over) => return,
+                Ok(event) => seen_by(event, &app, &allowed),
+                Err(RecvError::Lagged(_)) => event_missed(),
+                Err(RecvError::Closed) => return,
+            };
+            // What has come in the meantime goes along: one write for all of it.
+            let mut more = Vec::new();
+            loop {
+                match told.try_recv() {
+                    Ok(Event::Over) => return,
+                    Ok(event) => more.push(seen_by(event, &app, &allowed)),
+                    Err(TryRecvError::Lagged(_)) => more.push(event_missed()),
+                    Err(_) => break,
+                }
+            }
+            if !more.is_empty() {
+                more.insert(0, text);
+                text = more.concat().into();
+            }
+        }
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+fn event_missed() -> Bytes {
+    event("missed", &json!({}))
+}
+
+/// What of an event an application may see.
+fn seen_by(event: Event, app: &App, allowed: &[bool]) -> Bytes {
+    match event {
+        Event::Levels(_, all) if allowed.iter().all(|allowed| *allowed) => all,
+        Event::Levels(lines, _) => {
+            let seen = lines.iter().zip(allowed).filter(|(_, allowed)| **allowed).map(|(text, _)| text.as_ref());
+            seen.collect::<Vec<&[u8]>>().concat().into()
+        }
+        Event::Line(index, text) if allowed.get(index) == Some(&true) => text,
+        Event::Application(of, text) if *of == *app.0.id => text,
+        Event::Line(..) | Event::Application(..) | Event::Over => Bytes::new(),
+    }
+}
