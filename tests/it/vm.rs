@@ -354,7 +354,13 @@ impl Unit {
 #[ignore = "make test-vm"]
 async fn under_our_unit_it_records_with_real_time_priority_reloads_and_finishes_when_it_is_stopped() {
     let unit = Unit::start().await;
-    comes_back_exactly(&unit.http).await;
+    let path = Path::new("/tmp/noise.wav");
+    noise(path, rate(&unit.http).await);
+    let player = play(SPEAKER, path);
+    let operation = unit.http.post("/app/calls/mic/record", &request(4)).await.unwrap();
+    let operation = ended(&unit.http, &operation).await;
+    stop(player);
+    assert!(audio(&unit.http, &operation).await.iter().any(|sample| *sample != 0), "the card is heard");
     // SCHED_FIFO is 1, SCHED_RR is 2.
     let threads = Unit::threads();
     let real_time: Vec<_> = threads.iter().filter(|(_, _, policy)| [1, 2].contains(policy)).collect();
