@@ -2,8 +2,9 @@
 //! CPU left, the disk is full, the daemon is killed. At the end every frame of every line is accounted for.
 //!
 //! How that is known: a line that hears a file is a piece of that file, sample for sample, from its first frame to its last,
-//! but for the gaps that the operation lists. A line that hears a device has as many frames as its rate and the time that
-//! passed come to. `make soak` runs it; `MINUTES=n` and `SEED=n` choose.
+//! but for the gaps that the operation lists. Of a line that hears a device the table says how far its frames are from the time
+//! that passed: that is not held to a bound, for the virtual sound server itself drops or delays audio when it gets no CPU.
+//! `make soak` runs it; `MINUTES=n` and `SEED=n` choose.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,9 +26,6 @@ use crate::sound::{Sound, samples};
 const BETWEEN: (u64, u64) = (8, 25);
 /// What passes between the last frame of a recording and the operation's end, and what a loaded host adds, in seconds.
 const SLACK: f64 = 3.0;
-/// A sound server that gets no CPU delivers later than is waited for: what comes then was counted as lost already. So much of
-/// a recording may be counted twice by that, in seconds; the table has the sum.
-const TWICE: f64 = 2.0;
 /// How often the table gets a line.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -40,8 +38,9 @@ struct Account {
     lost: BTreeMap<String, u64>,
     recovered: u64,
     seconds: f64,
-    /// More than the time that passed, in seconds.
-    twice: f64,
+    /// Seconds that passed and are neither in the files nor listed, and seconds that are there though they did not pass.
+    slower: f64,
+    faster: f64,
 }
 
 struct Line {
@@ -195,7 +194,7 @@ impl Stage {
             assert!(is_of(&samples, tape, &gaps), "{operation} is no piece of what {} hears", line.name);
         }
         let seconds = frames as f64 / hz;
-        let (recovered, mut twice) = (recording["recovered"] == true, 0.0);
+        let (recovered, mut late) = (recording["recovered"] == true, 0.0_f64);
         if recovered {
             if let Some(started) = recording["startedAt"].as_str() {
                 let started = started.parse::<jiff::Timestamp>().unwrap().as_millisecond() as f64 / 1_000.0;
@@ -205,13 +204,11 @@ impl Stage {
             let timeout = if operation["completionReason"] == "mediaReceiveTimeout" { 2.25 } else { 0.0 };
             let silence = if operation["completionReason"] == "maxSilenceTimeout" { 0.2 } else { 0.0 };
             let passed = time(operation, "lastActionDateTime") - time(recording, "startedAt") - timeout - silence;
-            if line.tape.is_none() && !gaps.is_empty() && passed < seconds {
-                twice = seconds - passed;
+            if line.tape.is_none() {
+                late = passed - seconds;
+            } else {
+                assert!((-0.5..SLACK).contains(&(passed - seconds)), "{passed} s passed: {operation}");
             }
-            assert!(
-                (-0.5..SLACK).contains(&(passed - seconds + twice)) && twice < TWICE,
-                "{passed} s passed: {operation}"
-            );
         }
         let mut accounts = self.accounts.borrow_mut();
         let account = accounts.entry(line.name).or_default();
@@ -219,7 +216,8 @@ impl Stage {
         account.recorded += frames - of("lostFrames");
         account.recovered += u64::from(recovered);
         account.seconds += seconds;
-        account.twice += twice;
+        account.slower += late.max(0.0);
+        account.faster += (-late).max(0.0);
         for (_, long, cause) in gaps {
             *account.lost.entry(cause.to_owned()).or_default() += long;
         }
@@ -283,9 +281,9 @@ impl Stage {
             self.refused.get()
         );
         for (line, account) in self.accounts.borrow().iter() {
-            let Account { recordings, recorded, lost, recovered, seconds, twice } = account;
+            let Account { recordings, recorded, lost, recovered, seconds, slower, faster } = account;
             eprintln!(
-                "{line:>10} | {recordings:>5} recordings, {recovered:>3} recovered | {seconds:>8.1} s | {recorded:>11} frames recorded | lost {lost:?}, {twice:.1} s twice"
+                "{line:>10} | {recordings:>5} recordings, {recovered:>3} recovered | {seconds:>8.1} s | {recorded:>11} frames recorded | lost {lost:?} | {slower:.1} s slower, {faster:.1} s faster"
             );
         }
     }

@@ -16,7 +16,6 @@ use tonearm::store::hex;
 const SPEAKER: &str = "plughw:CARD=Loopback,DEV=0";
 const MICROPHONE: &str = "device:alsa:hw:CARD=Loopback,DEV=1";
 const ALOOP: &str = "/sys/bus/platform/drivers/snd_aloop";
-const GADGET: &str = "/sys/kernel/config/usb_gadget/microphone";
 const UNIT: &str = "/etc/systemd/system/tonearm.service";
 
 fn sh(command: &str) -> String {
@@ -179,41 +178,6 @@ async fn a_card_that_is_unbound_and_bound_again_is_a_gap() {
 
 #[tokio::test]
 #[ignore = "make test-vm"]
-async fn a_usb_microphone_that_is_unplugged_and_plugged_in_again_is_a_gap() {
-    sh(
-        "modprobe -a dummy_hcd libcomposite usb_f_uac2 snd-usb-audio; mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config",
-    );
-    sh(&format!(
-        "mkdir -p {GADGET} && cd {GADGET} && echo 0x1d6b > idVendor && echo 0x0104 > idProduct && mkdir -p strings/0x409 \
-         && echo 4711 > strings/0x409/serialnumber && echo Microphone > strings/0x409/product \
-         && mkdir -p functions/uac2.0 configs/c.1 && cd functions/uac2.0 && echo 3 > p_chmask && echo 48000 > p_srate \
-         && echo 2 > p_ssize && echo 0 > c_chmask && cd ../.. && ln -s functions/uac2.0 configs/c.1/"
-    ));
-    let plug = || {
-        let plugged = std::fs::write(format!("{GADGET}/UDC"), "dummy_udc.0");
-        assert!(
-            plugged.is_ok(),
-            "{plugged:?} {}",
-            sh("ls /sys/class/udc; dmesg | tail -20; grep -h . /proc/asound/cards")
-        );
-    };
-    let pull = || write(&format!("{GADGET}/UDC"), "\n");
-    plug();
-    seconds(2.0).await;
-    let cards = std::fs::read_to_string("/proc/asound/cards").unwrap();
-    let card = |what: &str| {
-        let line =
-            cards.lines().find(|line| line.contains('[') && line.contains(what)).unwrap_or_else(|| panic!("{cards}"));
-        line.split(['[', ']']).nth(1).unwrap().trim().to_owned()
-    };
-    let (ours, theirs) = (card("USB-Audio"), card("UAC2_Gadget"));
-    let device = format!("device:alsa:hw:CARD={ours},DEV=0");
-    through_a_loss(&device, &format!("plughw:CARD={theirs},DEV=0"), pull, plug).await;
-    pull();
-}
-
-#[tokio::test]
-#[ignore = "make test-vm"]
 async fn a_device_that_is_busy_is_named_and_taken_when_it_is_free() {
     let hog = Command::new("arecord")
         .args(["-q", "-D", "hw:CARD=Loopback,DEV=1", "-f", "S16_LE", "-r", "48000", "-c", "2", "/dev/null"])
@@ -236,44 +200,26 @@ async fn a_device_that_is_busy_is_named_and_taken_when_it_is_free() {
     until(&daemon, 200).await;
 }
 
-/// Measures a card whose clock is set off: after 70 s, to a few parts per million.
 #[tokio::test]
 #[ignore = "make test-vm"]
-async fn a_clock_that_is_off_by_500_ppm_is_measured_and_a_step_of_the_hosts_moves_no_limit() {
+async fn a_step_of_the_hosts_clock_moves_no_limit() {
     let folder = tempfile::tempdir().unwrap();
-    sh(
-        "amixer -c Loopback cset iface=PCM,name='PCM Rate Shift 100000',device=0,subdevice=0 100050 || amixer -c Loopback contents",
-    );
     let daemon = daemon(folder.path(), MICROPHONE, "").await;
     until(&daemon, 200).await;
     let hz = rate(&daemon).await;
-    let path = folder.path().join("noise.wav");
-    noise(&path, hz);
     let began = now();
-    let operation = daemon.post("/app/calls/mic/record", &request(70)).await.unwrap();
-    let player = play(SPEAKER, &path);
+    let operation = daemon.post("/app/calls/mic/record", &request(10)).await.unwrap();
     seconds(3.0).await;
-    let started =
-        daemon.get(&format!("/app/calls/mic/operations/{}", operation["id"].as_str().unwrap())).await.unwrap();
+    let path = format!("/app/calls/mic/operations/{}", operation["id"].as_str().unwrap());
+    let before = daemon.get(&path).await.unwrap();
     sh("date -s '+1 hour'");
-    let operation = loop {
-        let path = format!("/app/calls/mic/operations/{}", operation["id"].as_str().unwrap());
-        let operation = daemon.get(&path).await.unwrap();
-        if operation["status"] != "running" {
-            break operation;
-        }
-        assert!(began.elapsed() < Duration::from_secs(100), "{operation}");
-        seconds(0.2).await;
-    };
-    stop(player);
+    let operation = ended(&daemon, &operation).await;
     let lasted = began.elapsed().as_secs_f64();
     sh("date -s '-1 hour'");
-    let lines = daemon.get("/lines").await.unwrap();
-    eprintln!("{lasted:.2} s; {}\n{}", operation["recording"], lines["value"][0]["device"]);
-    assert_eq!(operation["recording"]["frames"], 70 * hz, "{operation}");
-    assert!((69.0..75.0).contains(&lasted), "{lasted}");
-    let created = |operation: &Value| operation["createdDateTime"].as_str().unwrap().to_owned();
-    assert_eq!(created(&operation), created(&started));
+    eprintln!("it lasted {lasted:.2} s; {}", operation["completionReason"]);
+    assert_eq!(operation["recording"]["frames"], 10 * hz, "{operation}");
+    assert!(lasted > 9.5, "{lasted}");
+    assert_eq!(operation["createdDateTime"], before["createdDateTime"]);
 }
 
 struct Unit {
@@ -354,7 +300,13 @@ impl Unit {
 #[ignore = "make test-vm"]
 async fn under_our_unit_it_records_with_real_time_priority_reloads_and_finishes_when_it_is_stopped() {
     let unit = Unit::start().await;
-    comes_back_exactly(&unit.http).await;
+    let path = Path::new("/tmp/noise.wav");
+    noise(path, rate(&unit.http).await);
+    let player = play(SPEAKER, path);
+    let operation = unit.http.post("/app/calls/mic/record", &request(4)).await.unwrap();
+    let operation = ended(&unit.http, &operation).await;
+    stop(player);
+    assert!(audio(&unit.http, &operation).await.iter().any(|sample| *sample != 0), "the card is heard");
     // SCHED_FIFO is 1, SCHED_RR is 2.
     let threads = Unit::threads();
     let real_time: Vec<_> = threads.iter().filter(|(_, _, policy)| [1, 2].contains(policy)).collect();
