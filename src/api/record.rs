@@ -101,7 +101,7 @@ fn format(members: &mut Members, limits: &Limits) -> Result<Format, Error> {
     let supported: Vec<Format> = FORMATS.into_iter().filter(|format| *format != Format::Flac || limits.flac).collect();
     supported.iter().copied().find(|format| format_name(*format) == name).ok_or_else(|| {
         let names: Vec<&str> = supported.iter().map(|format| format_name(*format)).collect();
-        let message = format!("recordingFormat {name:?} is not supported here; supported: {}", names.join(", "));
+        let message = format!("recordingFormat {name:?} is not supported; supported: {}", names.join(", "));
         Error { kind: Kind::Format, message, target: Some("recordingFormat".to_owned()) }
     })
 }

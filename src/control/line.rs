@@ -192,7 +192,7 @@ impl Line {
 
     /// The same for the one who tells levels to all others: peaks are those since the last time.
     pub fn take_meters(&self) -> Vec<Meter> {
-        let Some(desk) = self.microphone.desk() else { return Vec::new() };
+        let Some(desk) = self.microphone.desk().filter(|_| self.microphone.ready().is_ok()) else { return Vec::new() };
         self.settings.channels.iter(desk.channels).filter_map(|channel| desk.meters.take(channel)).collect()
     }
 

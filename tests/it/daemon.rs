@@ -132,6 +132,19 @@ impl Http {
     pub async fn get(&self, path: &str) -> Outcome<Value> {
         Ok(self.send(Method::GET, path, None).await?.error_for_status()?.json().await?)
     }
+
+    /// Waits until every line can record: they are opened behind the start.
+    #[allow(dead_code, reason = "benches share this file")]
+    pub async fn ready(&self) -> Outcome<()> {
+        for _ in 0..1_500 {
+            if self.send(Method::GET, "/readyz", None).await?.status().is_success() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err("a line was not ready within 15 s".into())
+    }
+
     /// An operation of this call once it has ended.
     #[allow(dead_code, reason = "benches share this file")]
     pub async fn ended(&self, call: &str, operation: &Value) -> Outcome<Value> {

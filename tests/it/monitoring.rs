@@ -22,6 +22,7 @@ fn file(name: &str) -> String {
 /// A daemon that has recorded, so that every metric has a sample.
 async fn daemon(folder: &Path) -> Daemon {
     let daemon = Daemon::start(folder, &[("mic", "silence:")]).await.unwrap();
+    daemon.ready().await.unwrap();
     let operation = daemon.post("/app/calls/mic/record", r#"{"playBeep":false,"maxRecordDurationInSeconds":1}"#);
     daemon.ended("mic", &operation.await.unwrap()).await.unwrap();
     daemon

@@ -19,7 +19,9 @@ async fn stage(folder: &std::path::Path) -> Daemon {
         tonearm::store::hex(&tonearm::api::auth::digest("other"))
     );
     let config = configure(folder, &[("desk", &source), ("quiet", "silence:")], &other).unwrap();
-    Daemon::with(&config).await.unwrap()
+    let daemon = Daemon::with(&config).await.unwrap();
+    daemon.ready().await.unwrap();
+    daemon
 }
 
 /// Events until one that `last` knows, each with its name.

@@ -7,7 +7,10 @@ use serde_json::Value;
 use crate::daemon::{Daemon, TOKEN};
 
 async fn daemon(folder: &std::path::Path) -> Daemon {
-    Daemon::start(folder, &[("front-desk", "silence:"), ("back", "silence:"), ("side", "silence:")]).await.unwrap()
+    let lines = [("front-desk", "silence:"), ("back", "silence:"), ("side", "silence:")];
+    let daemon = Daemon::start(folder, &lines).await.unwrap();
+    daemon.ready().await.unwrap();
+    daemon
 }
 
 #[tokio::test]
