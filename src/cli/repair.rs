@@ -18,7 +18,7 @@ use crate::store::recover::{Fate, Found, recover};
 
 #[derive(Args)]
 pub struct Repair {
-    /// A folder of recordings, or the [storage] directory that holds one
+    /// A folder of recordings, or the daemon's directory that holds one
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
