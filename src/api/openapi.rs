@@ -253,6 +253,8 @@ const ROUTES: &[Route] = &[
         path: "/metrics",
         summary: "Metrics for Prometheus; on loopback no token is needed",
         answers: &[(200, Content::Other("text/plain"))],
+        refusals: &[401],
+        open: true,
         ..ROUTE
     },
     Route {
