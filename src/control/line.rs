@@ -162,10 +162,6 @@ impl Line {
 
     /// Opens the device at once, if that is how it is configured, and looks after it from now on.
     pub fn start(&self) {
-        if self.settings.source == Source::Silence && !self.opens_when_asked() {
-            // It cannot fail or take time, as a device can: who is told that we are ready can record.
-            let _ = self.microphone.open();
-        }
         self.microphone.supervised(!self.opens_when_asked());
     }
 

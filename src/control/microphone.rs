@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Desk, DeviceLoss, Setup};
-use super::supervisor::{Opening, supervise};
+use super::supervisor::supervise;
 use crate::capture::health::Health;
 use crate::capture::{self, Capture, Same, Source};
 use crate::units::Rate;
@@ -53,8 +53,6 @@ impl Lost {
 pub(super) enum Condition {
     /// Not opened.
     Closed,
-    /// It is no device: nothing can happen to it.
-    Well,
     /// It is open.
     Open {
         /// When the last frames came, if any did.
@@ -88,17 +86,16 @@ impl Microphone {
     }
 
     /// Looks after it from now on: a device that is lost is opened again. With `keep_open` it is opened, too, as often as
-    /// it takes.
+    /// it takes. What is no device cannot be lost and opens at once: who is told that we are ready can record.
     pub fn supervised(self: &Arc<Microphone>, keep_open: bool) {
-        self.supervised_by(keep_open, Arc::new(capture::reopen));
-    }
-
-    /// The same, where it is opened by this.
-    pub fn supervised_by(self: &Arc<Microphone>, keep_open: bool, opening: Opening) {
         self.keep_open.fetch_or(keep_open, Ordering::Relaxed);
-        let is_device = matches!(self.source, Source::Device(_));
-        if (keep_open || is_device) && !self.supervised.swap(true, Ordering::Relaxed) {
-            supervise(self, opening);
+        if matches!(self.source, Source::Device(_)) {
+            if !self.supervised.swap(true, Ordering::Relaxed) {
+                supervise(self);
+            }
+        } else if keep_open {
+            // Why it could not stands in its state.
+            let _ = self.open();
         }
     }
 
@@ -213,9 +210,6 @@ impl Microphone {
             State::Closed(_) => Condition::Closed,
             State::Open(chain) => {
                 let health = chain.health();
-                if let (Same::Source(_), None) = (chain.same(), health.heard_at()) {
-                    return Condition::Well;
-                }
                 Condition::Open { heard_at: health.heard_at(), dead: health.is_dead(), errors: health.errors() }
             }
             State::Lost(lost) => Condition::Lost(lost.chain.same().clone()),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 use super::microphone::{Condition, Microphone, Regained};
-use crate::capture::{Capture, Same};
+use crate::capture::{self, Capture, Same};
 use crate::clock;
 
 /// It looks so often; recordings that wait for a device go on by so much at a time.
@@ -25,12 +25,9 @@ const STORM: u64 = 20;
 /// So long errors are counted together.
 const STORM_WINDOW: Duration = Duration::from_secs(1);
 
-/// How a source is opened.
-pub type Opening = Arc<dyn Fn(&Same) -> Result<Capture, String> + Send + Sync>;
-
 /// Looks after a microphone until it is over or dropped.
-pub(super) fn supervise(microphone: &Arc<Microphone>, opening: Opening) {
-    let mut supervisor = Supervisor::new(Arc::downgrade(microphone), opening);
+pub(super) fn supervise(microphone: &Arc<Microphone>) {
+    let mut supervisor = Supervisor::new(Arc::downgrade(microphone));
     let spawned = std::thread::Builder::new().name("supervisor".into()).spawn(move || {
         while supervisor.look(clock::now()) {
             idle(LOOK);
@@ -49,7 +46,6 @@ fn idle(nap: Duration) {
 
 struct Supervisor {
     microphone: Weak<Microphone>,
-    opening: Opening,
     /// Since when it is open and was last heard.
     heard_at: Option<Instant>,
     /// How many errors there were at the beginning of this window.
@@ -63,10 +59,9 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(microphone: Weak<Microphone>, opening: Opening) -> Supervisor {
+    fn new(microphone: Weak<Microphone>) -> Supervisor {
         Supervisor {
             microphone,
-            opening,
             heard_at: None,
             errors: (0, clock::now()),
             attempt: None,
@@ -80,7 +75,7 @@ impl Supervisor {
     fn look(&mut self, now: Instant) -> bool {
         let Some(microphone) = self.microphone.upgrade() else { return false };
         match microphone.condition() {
-            Condition::Over | Condition::Well => return false,
+            Condition::Over => return false,
             Condition::Closed if microphone.keeps_open() => self.open(&microphone, now),
             Condition::Closed => {}
             Condition::Open { heard_at, dead, errors } => self.watch(&microphone, now, heard_at, dead, errors),
@@ -99,7 +94,7 @@ impl Supervisor {
         if self.next_try.is_some_and(|at| now < at) {
             return;
         }
-        let opened = (self.opening)(&Same::Source(microphone.source().clone()));
+        let opened = capture::reopen(&Same::Source(microphone.source().clone()));
         match opened.and_then(|capture| microphone.install(capture)) {
             Ok(()) => self.settle(),
             Err(why) => self.failed(microphone, now, &why),
@@ -158,9 +153,9 @@ impl Supervisor {
             Some(Err(TryRecvError::Disconnected)) => self.attempt = None,
             None if self.next_try.is_some_and(|at| now < at) => {}
             None => {
-                let (opening, same) = (self.opening.clone(), same.clone());
+                let same = same.clone();
                 self.attempt = Some(spawn(move || {
-                    let capture = opening(&same)?;
+                    let capture = capture::reopen(&same)?;
                     let (began, frames) = (clock::now(), capture.ring.captured());
                     while frames.next_frame() == 0 {
                         if began.elapsed() >= patience {
