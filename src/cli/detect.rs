@@ -85,6 +85,13 @@ enum What {
 #[derive(Clone, Copy)]
 struct Levels(f32, f32);
 
+impl Levels {
+    fn of(ear: &Ear) -> Levels {
+        let (_, floor, threshold) = ear.levels();
+        Levels(floor, threshold)
+    }
+}
+
 impl Detect {
     pub fn run(&self) -> Done {
         let mut failed = Vec::new();
@@ -229,10 +236,6 @@ impl Listener {
             let to = (tone.decision_frame + 1 - first_frame) as usize;
             second_opinion(recent.get(from..to)?, *rate, tone.key)
         };
-        let levels = |ear: &Ear| {
-            let (_, floor, threshold) = ear.levels();
-            Levels(floor, threshold)
-        };
         let mut heard = Vec::new();
         ear.take(samples);
         ear.hear(block_end_frame, |event| heard.push(event));
@@ -247,12 +250,12 @@ impl Listener {
                 }
                 Heard::Voiced { first_frame, last_frame } => {
                     if last_voiced.replace(last_frame).is_none() {
-                        find(block_end_frame, What::SpeechOn { first_frame, levels: levels(ear) });
+                        find(block_end_frame, What::SpeechOn { first_frame, levels: Levels::of(ear) });
                     }
                 }
                 Heard::SpeechOff => {
                     if let Some(last_frame) = last_voiced.take() {
-                        find(block_end_frame, What::SpeechOff { last_frame, levels: levels(ear) });
+                        find(block_end_frame, What::SpeechOff { last_frame, levels: Levels::of(ear) });
                     }
                 }
             }
@@ -265,8 +268,7 @@ impl Listener {
             found.push(Found { block_end_frame, channel, what: What::Tone { tone, second, end_frame } });
         }
         if let Some(last_frame) = self.last_voiced {
-            let (_, floor, threshold) = self.ear.levels();
-            let what = What::SpeechOff { last_frame, levels: Levels(floor, threshold) };
+            let what = What::SpeechOff { last_frame, levels: Levels::of(&self.ear) };
             found.push(Found { block_end_frame: end_frame, channel, what });
         }
     }

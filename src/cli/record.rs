@@ -21,6 +21,7 @@ use crate::dsp::ear::Meter;
 use crate::pipeline::Channels;
 use crate::playback::BEEP;
 use crate::store::growth::{Abandoned, Outcome};
+use crate::store::recording_in;
 use crate::wav::SampleFormat;
 
 /// The level moves so often.
@@ -175,7 +176,7 @@ impl Record {
         };
         let running = line.record(ask).map_err(|error| Failure::Failed(error.to_string()))?;
         let outcome = follow(&line, running).await?;
-        let recorded = folder.0.join(format!("{id}.wav"));
+        let recorded = recording_in(&folder.0, id);
         if outcome.recording.is_some() {
             fs::rename(&recorded, &self.output).map_err(|error| {
                 Failure::Failed(format!("{}: {error}; the recording is {}", self.output.display(), recorded.display()))

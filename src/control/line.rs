@@ -22,6 +22,7 @@ use crate::pipeline::{Channels, Order, RecordingKey, Start};
 use crate::playback::{Playback, Sound};
 use crate::record::{Rules, StopTones};
 use crate::store::growth::{Told, Watcher, growth};
+use crate::store::recording_in;
 use crate::store::writer::{Anchor, Ticket};
 use crate::units::Rate;
 use crate::wav::{Metadata, SampleFormat, Spec};
@@ -257,7 +258,7 @@ impl Line {
         }
         let (growth, watched) = growth();
         let ticket = Box::new(Ticket {
-            path: self.settings.folder.join(format!("{}.wav", ask.id)),
+            path: recording_in(&self.settings.folder, ask.id),
             spec,
             channels: self.settings.channels,
             device_rate: desk.rate,

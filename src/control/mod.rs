@@ -37,6 +37,7 @@ use crate::error::{Error, Kind};
 use crate::store::crash::reached;
 use crate::store::growth::Watcher;
 use crate::store::journal::{CallRow, Claim, IdempotencyKey, Journal, JournalError, Notification};
+use crate::store::recording_in;
 use crate::wav::Spec;
 use call::{Call, CallKey, CallRequest, CallState, plain};
 use counts::Counts;
@@ -467,7 +468,7 @@ impl Control {
     }
 
     fn path_of(&self, id: Uuid) -> PathBuf {
-        self.settings().recordings.join(format!("{id}.wav"))
+        recording_in(&self.settings().recordings, id)
     }
 
     async fn until(&self, done: impl Fn(&State) -> bool) {

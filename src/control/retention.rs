@@ -18,7 +18,7 @@ use super::{Control, blocking};
 use crate::clock;
 use crate::error::Error;
 use crate::store::journal::{Gone, Journal};
-use crate::store::{part_of, sync_folder};
+use crate::store::{part_of, recording_in, sync_folder};
 
 /// What left no audio is forgotten after so many days where no others are configured.
 const DAYS_WITHOUT_AUDIO: u32 = 30;
@@ -113,7 +113,7 @@ pub fn choose(policy: Policy, mut candidates: Vec<Candidate>, now: Timestamp) ->
 pub fn remove(journal: &Journal, recordings: &Path, going: Vec<Candidate>, now: Timestamp) -> Result<Vec<Uuid>, Error> {
     let mut gone = Vec::new();
     for one in going {
-        let path = recordings.join(format!("{}.wav", one.id));
+        let path = recording_in(recordings, one.id);
         // On a disk that broke it may not have got its name.
         let removed =
             absent_is_fine(std::fs::remove_file(&path)).and(absent_is_fine(std::fs::remove_file(part_of(&path))));

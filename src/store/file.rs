@@ -17,6 +17,11 @@ use super::crash::reached;
 use super::growth::StoreError;
 use crate::wav::{Length, Marker, Metadata, SampleFormat, Spec, header};
 
+/// Where the recording of this id lies in `folder` when it is finished.
+pub fn recording_in(folder: &Path, id: impl std::fmt::Display) -> PathBuf {
+    folder.join(format!("{id}.wav"))
+}
+
 /// The name a recording has while it grows.
 pub fn part_of(finished: &Path) -> PathBuf {
     let mut name = finished.as_os_str().to_owned();

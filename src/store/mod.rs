@@ -19,7 +19,7 @@ pub mod signal;
 pub mod writer;
 
 pub use digest::hex;
-pub use file::{part_of, sync_folder};
+pub use file::{part_of, recording_in, sync_folder};
 
 /// The bytes that an unprivileged process may still write to the file system of `folder`.
 pub fn free_bytes(folder: &std::path::Path) -> std::io::Result<u64> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::Digest as _;
 
 use super::digest::hex;
-use super::file::{self, part_of};
+use super::file::{self, part_of, recording_in};
 use super::growth::{Finished, Gap, StoreError, lost_frames};
 use crate::wav::{Marker, Spec, header};
 
@@ -62,7 +62,7 @@ pub fn recover(folder: &Path, known: impl Fn(&str) -> Option<u64>) -> io::Result
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(id) = name.strip_suffix(".wav.part") {
-            let fate = one(&path, &folder.join(format!("{id}.wav")), known(id)).unwrap_or_else(Fate::Failed);
+            let fate = one(&path, &recording_in(folder, id), known(id)).unwrap_or_else(Fate::Failed);
             all.push(Found { id: id.to_owned(), fate });
         }
     }
