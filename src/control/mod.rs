@@ -127,6 +127,13 @@ struct State {
     stopping: bool,
 }
 
+impl State {
+    /// What runs and waits on all calls.
+    fn live(&self) -> impl Iterator<Item = &run::Entry> {
+        self.calls.values().flat_map(Queue::waiting).filter_map(|id| self.operations.get(&id))
+    }
+}
+
 /// A recording for its readers.
 pub struct Readable {
     /// The application whose it is.

@@ -150,16 +150,15 @@ impl Control {
     /// The recordings that run: whose each is, its id, how far it is.
     pub fn running(&self) -> Vec<(String, Uuid, Progress)> {
         let state = self.state();
-        let live = state.calls.values().flat_map(|queue| queue.waiting()).filter_map(|id| state.operations.get(&id));
         let of = |entry: &Entry| Some((entry.operation.app.clone(), entry.operation.id, progress(entry)?));
-        live.filter_map(of).collect()
+        state.live().filter_map(of).collect()
     }
 
     /// How many operations wait for their turn, and how many run.
     pub fn live(&self) -> (usize, usize) {
         let state = self.state();
-        let live = state.calls.values().flat_map(|queue| queue.waiting()).filter_map(|id| state.operations.get(&id));
-        let (running, waiting): (Vec<_>, Vec<_>) = live.partition(|entry| entry.operation.status == Status::Running);
+        let (running, waiting): (Vec<_>, Vec<_>) =
+            state.live().partition(|entry| entry.operation.status == Status::Running);
         (waiting.len(), running.len())
     }
 
