@@ -15,11 +15,18 @@ put() { install -D -m "$1" "$2" "$root/$3"; }
 put 755 "$program" usr/bin/tonearm
 strip --strip-unneeded "$root/usr/bin/tonearm"
 put 644 systemd/tonearm.service usr/lib/systemd/system/tonearm.service
+put 644 systemd/tonearm.socket usr/lib/systemd/system/tonearm.socket
 put 644 systemd/tonearm.sysusers usr/lib/sysusers.d/tonearm.conf
 # It says whose tokens are taken: for root, and for the daemon's group.
 put 640 systemd/tonearm.toml etc/tonearm/tonearm.toml
 for page in README.md reference/*.md; do put 644 "$page" "usr/share/doc/tonearm/$page"; done
 put 644 LICENSE-MIT usr/share/doc/tonearm/copyright
+rm -rf "$out/man"; "$program" man "$out/man"
+for page in "$out"/man/*.1; do gzip -9n "$page"; put 644 "$page.gz" "usr/share/man/man1/${page##*/}.gz"; done
+completions() { "$program" completions "$1" > "$out/completions"; put 644 "$out/completions" "$2"; }
+completions bash usr/share/bash-completion/completions/tonearm
+completions zsh usr/share/zsh/vendor-completions/_tonearm
+completions fish usr/share/fish/vendor_completions.d/tonearm.fish
 gzip -9n < CHANGELOG.md > "$out/changelog.gz" && put 644 "$out/changelog.gz" usr/share/doc/tonearm/changelog.gz
 
 # The libraries that the program was linked with, and in which versions.

@@ -348,12 +348,34 @@ fn describe(
         ),
         channels: channels.iter().min().zip(channels.iter().max()).map(|(&fewest, &most)| fewest..=most),
         formats,
-        opens: opens(device, direction).map_err(|error| error.to_string()),
+        opens: opens(device, direction).map(|offer| offer.to_string()).map_err(|error| error.to_string()),
     }
 }
 
-/// Opens a device for a moment, without letting it run.
-fn opens(device: &cpal::Device, direction: Direction) -> Result<String, cpal::Error> {
+/// How a device is opened if nothing else is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its rate in Hz.
+    pub rate_hz: u32,
+    /// How many channels it has.
+    pub channels: u16,
+    /// Its samples, as cpal calls them.
+    pub format: String,
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} Hz, {} channels, {}", self.rate_hz, self.channels, self.format)
+    }
+}
+
+/// Opens the device that a name means for a moment, without letting it run.
+pub fn probe(name: &str, direction: Direction) -> Result<Offer, DeviceError> {
+    opens(&find(name, direction)?, direction).map_err(|error| DeviceError::of(name, &error))
+}
+
+/// The same, of a device that was found.
+fn opens(device: &cpal::Device, direction: Direction) -> Result<Offer, cpal::Error> {
     let config = choose(device, direction, Wanted::default())?;
     let timeout = Some(std::time::Duration::from_secs(2));
     let (stream, format) = (config.config(), config.sample_format());
@@ -361,7 +383,7 @@ fn opens(device: &cpal::Device, direction: Direction) -> Result<String, cpal::Er
         Direction::Input => device.build_input_stream_raw(stream, format, |_, _| {}, |_| {}, timeout)?,
         Direction::Output => device.build_output_stream_raw(stream, format, |_, _| {}, |_| {}, timeout)?,
     });
-    Ok(format!("{} Hz, {} channels, {format}", config.sample_rate(), config.channels()))
+    Ok(Offer { rate_hz: config.sample_rate(), channels: config.channels(), format: format.to_string() })
 }
 
 #[cfg(test)]

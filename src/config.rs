@@ -266,8 +266,13 @@ const SYSTEM: &str = "/etc/tonearm/tonearm.toml";
 impl Config {
     /// Reads the file that is named, or else the system's, or else the defaults; and the variables that override it.
     pub fn find(named: Option<&Path>) -> Result<Config, ConfigError> {
+        Config::load(Config::place(named), std::env::vars())
+    }
+
+    /// The file that is read, if this one is named or none is; `None` where there are only the defaults.
+    pub fn place(named: Option<&Path>) -> Option<&Path> {
         let system = Path::new(SYSTEM);
-        Config::load(named.or(system.exists().then_some(system)), std::env::vars())
+        named.or(system.exists().then_some(system))
     }
 
     /// Reads a file and the variables that override it; without a file, the defaults.

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use audio_thread_priority::promote_current_thread_to_real_time;
+
 use crate::rt::ring::Consumer;
 use crate::units::Rate;
 use health::Health;
@@ -163,6 +165,13 @@ pub fn open_with_lead(source: &Source, lead: Duration) -> Result<Capture, String
             })
         }
     }
+}
+
+/// Whether threads of ours are given real-time priority, as a device's thread asks for it: tried on one that ends at once.
+pub fn try_real_time() -> Result<(), String> {
+    // 10 ms of sound at a usual rate; the system wants to know.
+    let ask = || promote_current_thread_to_real_time(480, 48_000).map(drop).map_err(|error| error.to_string());
+    std::thread::spawn(ask).join().unwrap_or_else(|_| Err("the thread that tried it ended".to_owned()))
 }
 
 /// Opens the same source again, and no other.

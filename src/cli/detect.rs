@@ -1,12 +1,12 @@
 //! `tonearm detect`: every tone in files.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use super::{Done, Failure};
+use super::{Done, Failure, progress};
 use crate::dsp::dtmf::DtmfConfig;
 use crate::dsp::ear::{Ear, Heard};
 use crate::dsp::silence::SilenceConfig;
@@ -95,13 +95,17 @@ impl Levels {
 impl Detect {
     pub fn run(&self) -> Done {
         let mut failed = Vec::new();
-        let mut out = BufWriter::new(io::stdout().lock());
+        let bar = progress::over(self.files.len());
         for file in &self.files {
+            let mut out = Vec::new();
             if let Err(why) = self.file(file, &mut out) {
                 failed.push(format!("{}: {why}", file.display()));
             }
+            let printed = bar.suspend(|| io::stdout().write_all(&out));
+            printed.map_err(|error| Failure::Failed(error.to_string()))?;
+            bar.inc(1);
         }
-        out.flush().map_err(|error| Failure::Failed(error.to_string()))?;
+        bar.finish_and_clear();
         if failed.is_empty() { Ok(()) } else { Err(Failure::Failed(failed.join("\ntonearm: "))) }
     }
 

@@ -21,7 +21,7 @@ pub struct Devices {
 }
 
 /// ALSA writes to standard error about every device that does not open, and there is no safe way to tell it not to.
-fn quietly<T>(run: impl FnOnce() -> T) -> T {
+pub(super) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     let kept = rustix::io::dup(rustix::stdio::stderr());
     let hushed = File::options().write(true).open("/dev/null").map(rustix::stdio::dup2_stderr);
     let result = run();

@@ -2,15 +2,21 @@
 //!
 //! Belongs here: arguments, what a terminal shows, exit codes. Does not: anything the daemon needs (`control`, `api`).
 
+mod check;
+mod daemon;
 mod detect;
 #[cfg(feature = "device")]
 mod devices;
+mod manual;
+mod meter;
+mod progress;
 mod prune;
 mod record;
 mod repair;
 mod replay;
 mod request;
 mod serve;
+mod watch;
 mod waveform;
 
 use std::process::ExitCode;
@@ -46,6 +52,10 @@ enum Command {
     Serve(serve::Serve),
     /// Make one recording, here and now
     Record(record::Record),
+    /// Show the lines and operations of a running daemon until Ctrl-C: a live table on a terminal, else what happens, a line each
+    Watch(watch::Watch),
+    /// Look whether this host can do what the configuration asks of it; each line says what was found and what to do
+    Check(check::Check),
     /// Run the whole pipeline over WAV files, as fast as it goes
     Replay(replay::Replay),
     /// Find every DTMF tone (and, if asked, speech) in WAV files
@@ -54,6 +64,10 @@ enum Command {
     Repair(repair::Repair),
     /// Remove what retention keeps no longer, or list it; the daemon does it by itself
     Prune(prune::Prune),
+    /// Print what makes a shell complete commands and options
+    Completions(manual::Completions),
+    /// Write a manual page for every command
+    Man(manual::Man),
     /// List what can be recorded from and played to
     #[cfg(feature = "device")]
     Devices(devices::Devices),
@@ -64,10 +78,14 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Record(record) => record.run(),
+        Command::Watch(watch) => watch.run(),
+        Command::Check(check) => check.run(),
         Command::Replay(replay) => replay.run(),
         Command::Detect(detect) => detect.run(),
         Command::Repair(repair) => repair.run(),
         Command::Prune(prune) => prune.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
         #[cfg(feature = "device")]
         Command::Devices(devices) => devices.run(),
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::serve::data_folder;
+use super::serve::data_path;
 use super::{Done, Failure};
 use crate::clock;
 use crate::config::Config;
@@ -33,7 +33,7 @@ pub struct Prune {
 impl Prune {
     pub fn run(&self) -> Done {
         let config = Config::find(self.config.as_deref()).map_err(|error| Failure::Misused(error.to_string()))?;
-        let data = data_folder(&config).map_err(Failure::Failed)?;
+        let data = data_path(&config).map_err(Failure::Failed)?;
         let path = data.join("journal.sqlite");
         if !path.exists() {
             return Err(Failure::Failed(format!("there is no journal in {}", data.display())));

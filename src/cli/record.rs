@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use console::{Term, truncate_str};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::meter::Level;
 use super::{Done, Failure, request, waveform};
 use crate::api;
 use crate::clock;
@@ -26,8 +28,6 @@ use crate::wav::SampleFormat;
 
 /// The level moves so often.
 const FRAME: Duration = Duration::from_millis(100);
-/// The meter shows −60 to 0 dBFS on so many columns.
-const COLUMNS: usize = 30;
 
 #[derive(Args)]
 pub struct Record {
@@ -225,6 +225,7 @@ impl Drop for Folder {
 async fn follow(line: &Line, mut running: Running) -> Result<Arc<Outcome>, Failure> {
     let show = io::stderr().is_terminal();
     let mut frame = tokio::time::interval(FRAME);
+    let terminal = Term::stderr();
     let watched = running.growth.clone();
     loop {
         tokio::select! {
@@ -238,7 +239,10 @@ async fn follow(line: &Line, mut running: Running) -> Result<Arc<Outcome>, Failu
             _ = frame.tick() => if show {
                 let frames = watched.now().committed_frames;
                 let seconds = line.spec().map_or(0.0, |spec| spec.rate.seconds(frames));
-                let _ = write!(io::stderr(), "\r{}\x1b[K", status(seconds, &line.meters()));
+                let status = status(seconds, &line.meters());
+                // What does not fit would begin a second line that nobody clears.
+                let columns = usize::from(terminal.size().1);
+                let _ = write!(io::stderr(), "\r{}\x1b[K", truncate_str(&status, columns, ""));
                 let _ = io::stderr().flush();
             },
         }
@@ -250,21 +254,14 @@ fn status(seconds: f64, meters: &[Meter]) -> String {
     let Some(meter) = meters.iter().max_by(|a, b| a.rms_dbfs.total_cmp(&b.rms_dbfs)) else {
         return format!("{seconds:7.1} s");
     };
-    let column = |dbfs: f32| ((dbfs + 60.0) / 60.0 * COLUMNS as f32).clamp(0.0, COLUMNS as f32) as usize;
-    let (level, threshold) = (column(meter.rms_dbfs), column(meter.threshold_dbfs));
-    let bar: String = (0..COLUMNS)
-        .map(|at| match at {
-            _ if at == threshold => '|',
-            _ if at < level => '#',
-            _ => '.',
-        })
-        .collect();
-    let what = if meter.speaking { "speech" } else { "silence" };
+    let level = Level::from(meter);
     let key = meters.iter().find_map(|meter| meter.last_key).map(|key| format!(", key {}", key.char()));
     format!(
-        "{seconds:7.1} s  {bar}  {:6.1} dBFS, floor {:6.1}  {what}{}",
-        meter.rms_dbfs,
-        meter.floor_dbfs,
+        "{seconds:7.1} s  {}  {:6.1} dBFS, floor {:6.1}  {}{}",
+        level.bar(),
+        level.rms_dbfs,
+        level.noise_floor_dbfs,
+        level.word(),
         key.unwrap_or_default()
     )
 }
@@ -327,7 +324,7 @@ mod tests {
             last_key: Key::new('#'),
         };
         let loud = Meter { rms_dbfs: -20.0, floor_dbfs: -58.5, threshold_dbfs: -40.0, speaking: true, ..quiet };
-        let line = "   12.5 s  ##########|#########..........   -20.0 dBFS, floor  -58.5  speech, key #";
+        let line = "   12.5 s  :#########|#########..........   -20.0 dBFS, floor  -58.5  speech, key #";
         assert_eq!(status(12.5, &[quiet, loud]), line);
         let none = Meter { last_key: None, ..quiet };
         assert!(status(0.0, &[none]).ends_with("floor  -70.0  silence"));

@@ -3,17 +3,18 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Done, Failure, request};
+use super::{Done, Failure, progress, request};
 use crate::api;
 use crate::capture::{Pace, Source};
 use crate::control::chain::{FlatChain, Setup, next_key};
@@ -51,7 +52,8 @@ impl Replay {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let jobs = self.jobs.unwrap_or(processors).clamp(1, self.files.len());
         let next = AtomicUsize::new(0);
-        let printer = Mutex::new(Printer { printed: 0, results: self.files.iter().map(|_| None).collect() });
+        let results = self.files.iter().map(|_| None).collect();
+        let printer = Mutex::new(Printer { printed: 0, results, bar: progress::over(self.files.len()) });
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| {
@@ -95,30 +97,26 @@ impl Replay {
 struct Printer {
     printed: usize,
     results: Vec<Option<Result<String, String>>>,
+    bar: ProgressBar,
 }
 
 impl Printer {
     fn take(&mut self, index: usize, result: Result<String, String>) {
         self.results[index] = Some(result);
         while let Some(Some(result)) = self.results.get(self.printed) {
-            match result {
+            self.bar.suspend(|| match result {
                 // A closed pipe ends the output, not the work.
                 Ok(line) => drop(writeln!(io::stdout(), "{line}")),
                 Err(why) => eprintln!("tonearm: {why}"),
-            }
+            });
             self.printed += 1;
         }
-        if io::stderr().is_terminal() && !io::stdout().is_terminal() {
-            let done = self.results.iter().flatten().count();
-            eprint!(
-                "\r{done} of {} files\x1b[K{}",
-                self.results.len(),
-                if done == self.results.len() { "\n" } else { "" }
-            );
-        }
+        self.bar.inc(1);
     }
 
+    /// Ends the bar; how many files could not be processed.
     fn failed(&self) -> usize {
+        self.bar.finish_and_clear();
         self.results.iter().flatten().filter(|result| result.is_err()).count()
     }
 }

@@ -3,7 +3,7 @@
 mod front;
 mod lines;
 mod systemd;
-mod tls;
+pub(super) mod tls;
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
@@ -108,14 +108,17 @@ struct Standing {
 }
 
 async fn serve(file: Option<PathBuf>, mut config: Config) -> Result<(), String> {
-    let data = data_folder(&config)?;
+    let data = folder(data_path(&config)?)?;
     let _lock = Lock::take(&data).map_err(|error| error.to_string())?;
     let recordings = folder(data.join("recordings"))?;
     let journal = Journal::open(&data.join("journal.sqlite")).map_err(|error| error.to_string())?;
     let tokens = RecordingTokens::new(host_key(&data.join("host.key"))?);
 
-    let listener = TcpListener::bind(config.server.listen)
-        .map_err(|error| format!("{} cannot be listened on: {error}", config.server.listen))?;
+    let listener = match systemd::listener()? {
+        Some(listener) => listener,
+        None => TcpListener::bind(config.server.listen)
+            .map_err(|error| format!("{} cannot be listened on: {error}", config.server.listen))?,
+    };
     listener.set_nonblocking(true).map_err(|error| error.to_string())?;
     let listens = listener.local_addr().map_err(|error| error.to_string())?;
     let tls = tls::config(&config.server).await?;
@@ -249,13 +252,14 @@ impl Signals {
     }
 }
 
-pub(super) fn data_folder(config: &Config) -> Result<PathBuf, String> {
+/// Where the data lie.
+pub(super) fn data_path(config: &Config) -> Result<PathBuf, String> {
     let user = || {
         let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
         std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or(home).map(|data| data.join("tonearm"))
     };
     let path = config.storage.directory.clone().or_else(user);
-    folder(path.ok_or("there is no home folder for the data; set [storage] directory")?)
+    path.ok_or_else(|| "there is no home folder for the data; set [storage] directory".to_owned())
 }
 
 /// A folder that only we can read.
@@ -296,7 +300,8 @@ fn applications(config: &Config, data: &Path) -> Result<Vec<Application>, String
     config.applications.iter().map(application).collect()
 }
 
-fn application(app: &config::Application) -> Result<Application, String> {
+/// An application with what its files hold.
+pub(super) fn application(app: &config::Application) -> Result<Application, String> {
     let secret = |path: &PathBuf| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let token_sha256 = match (&app.token_sha256, &app.token_file) {
         (Some(hex), _) => {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tonearm::api::auth::digest;
 use tonearm::store::hex;
 
-use crate::daemon::{Daemon, configure};
+use crate::daemon::{Daemon, Http, Outcome, configure};
 
 fn signal(daemon: &Daemon, name: &str) {
     let id = daemon.child.id().unwrap().to_string();
@@ -148,4 +148,28 @@ async fn systemd_is_told_when_it_is_ready_reloads_lives_and_stops() {
     let stopping = next();
     assert!(stopping.contains("STOPPING=1") && stopping.contains("EXTEND_TIMEOUT_USEC=15000000"), "{stopping}");
     assert!(daemon.child.wait().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn the_socket_that_systemd_passes_is_listened_on_instead_of_the_configured_address() -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    // It names port 0: whoever answers at the port below does so on the socket that was passed.
+    let config = configure(folder.path(), &[("one", "silence:")], "")?;
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let _daemon = tokio::process::Command::new("systemd-socket-activate")
+        .args(["--listen", &address, env!("CARGO_BIN_EXE_tonearm"), "serve", "--config"])
+        .arg(&config)
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let http = Http::at(format!("http://{address}"))?;
+    for _ in 0..500 {
+        // Nobody listens yet.
+        if let Ok(lines) = http.get("/lines").await {
+            assert_eq!(lines["value"][0]["name"], "one");
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err("nobody answers".into())
 }

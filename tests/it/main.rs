@@ -6,6 +6,7 @@ mod attacks;
 mod barge_in;
 mod browser;
 mod callbacks;
+mod check;
 mod chunking;
 mod clients;
 mod cookbook;
@@ -29,6 +30,7 @@ mod life;
 mod live;
 #[cfg(feature = "device")]
 mod losses;
+mod manual;
 mod monitoring;
 mod muted;
 mod overview;
@@ -45,6 +47,7 @@ mod soak;
 #[cfg(feature = "device")]
 mod soak_faults;
 mod sound;
+mod terminal;
 mod tls;
 mod tokens;
 mod tones;

@@ -1,9 +1,12 @@
-//! What systemd is told, where it started us: that we are ready, reload, stop, and that every thread is alive.
+//! What systemd gives and is told, where it started us: the socket to listen on; that we are ready, reload, stop, and that
+//! every thread is alive.
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use crate::control::Control;
@@ -14,6 +17,14 @@ const FEEDS: u32 = 4;
 const LEAST: Duration = Duration::from_secs(1);
 /// After the deadline for recordings, connections have a second, and this is for the rest.
 const AFTER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The socket of a socket unit, which stands for `[server] listen`; `None` without one.
+pub fn listener() -> Result<Option<TcpListener>, String> {
+    let passed = ListenFd::from_env().take_tcp_listener(0);
+    passed.map_err(|error| {
+        format!("the first socket that was passed (LISTEN_FDS) cannot be listened on: {error}; it has to be TCP, as in tonearm.socket")
+    })
+}
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {

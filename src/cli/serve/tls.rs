@@ -1,6 +1,6 @@
 //! TLS: the certificate, and the one that comes after it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
@@ -10,14 +10,25 @@ use crate::config;
 /// The files are looked at so often.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The certificate that is configured, kept up to date; `None` without one.
-pub async fn config(server: &config::Server) -> Result<Option<RustlsConfig>, String> {
-    let (Some(cert), Some(key)) = (server.tls_cert.clone(), server.tls_key.clone()) else { return Ok(None) };
+/// The certificate that is configured, and its key; `None` without one.
+pub fn files(server: &config::Server) -> Option<(PathBuf, PathBuf)> {
+    Some((server.tls_cert.clone()?, server.tls_key.clone()?))
+}
+
+/// Reads them once.
+pub async fn read((cert, key): &(PathBuf, PathBuf)) -> Result<RustlsConfig, String> {
     // Fails only if one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let named = |error| format!("{} with {}: {error}", cert.display(), key.display());
+    RustlsConfig::from_pem_file(cert, key).await.map_err(named)
+}
+
+/// The certificate that is configured, kept up to date; `None` without one.
+pub async fn config(server: &config::Server) -> Result<Option<RustlsConfig>, String> {
+    let Some(files) = files(server) else { return Ok(None) };
+    let (cert, key) = files.clone();
     let mut seen = (changed(&cert), changed(&key));
-    let tls = RustlsConfig::from_pem_file(&cert, &key).await.map_err(named)?;
+    let tls = read(&files).await?;
     let current = tls.clone();
     tokio::spawn(async move {
         loop {
