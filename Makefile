@@ -22,6 +22,10 @@ deb: ## a Debian package, in target/debian
 	cargo build --release
 	@scripts/deb.sh
 
+five-minutes: deb ## from an empty Debian and the package to the first recording, each command timed
+	@$(NEED) mmdebstrap
+	@scripts/five-minutes.sh
+
 test-deb: deb ## installs, upgrades and removes the package in a virtual machine while it records
 	@scripts/test-deb.sh
 
@@ -29,7 +33,7 @@ demo: ## records a spoken sentence from a virtual microphone and checks it; DEVI
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
 test: ## the tests, with a virtual sound card and, as root, broken disks
-	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs systemd-socket-activate:systemd
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 

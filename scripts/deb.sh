@@ -63,7 +63,9 @@ SCRIPT
 cat > "$root/DEBIAN/prerm" <<'SCRIPT'
 #!/bin/sh
 set -e
-if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl disable --now tonearm.service; fi
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+  systemctl disable --now tonearm.socket tonearm.service
+fi
 SCRIPT
 cat > "$root/DEBIAN/postrm" <<'SCRIPT'
 #!/bin/sh

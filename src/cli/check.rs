@@ -67,12 +67,12 @@ impl Check {
                 return vec![Finding::to_do(what, error.to_string().trim_end(), next)];
             }
         };
-        let (lines, applications) = (config.lines.len(), config.applications.len());
-        let place =
-            Config::place(self.config.as_deref()).map_or("the defaults".to_owned(), |file| file.display().to_string());
-        let counted = format!("{place} with {lines} lines and {applications} applications");
+        let lines: Vec<&str> = config.lines.iter().map(|(name, _)| name.as_str()).collect();
+        let place = Config::place(self.config.as_deref());
+        let place = place.map_or("the defaults".to_owned(), |file| file.display().to_string());
+        let read = format!("{place}, lines: {}", lines.join(", "));
         let (port, daemon) = network::port(&config);
-        let mut findings = vec![Finding::well(what, counted), host::user(), port];
+        let mut findings = vec![Finding::well(what, read), host::user(), port];
         findings.extend(data::folder(&config, daemon.is_some()));
         findings.push(data::tokens(&config));
         findings.extend(data::secrets(&config));
@@ -97,6 +97,7 @@ impl Check {
             let (word, of) =
                 if next.is_some() { ("to do", Style::new().yellow()) } else { ("ok", Style::new().green()) };
             let next = next.as_ref().map(|next| format!(". Next: {next}")).unwrap_or_default();
+            let found = found.replace('\n', "\n       ");
             writeln!(out, "{}  {what:width$}  {found}{next}", of.apply_to(format!("{word:5}")))?;
         }
         if !self.json && findings.iter().all(|one| one.next.is_none()) {

@@ -96,6 +96,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// What commands wait on that ask or are told something, and what `record` runs on.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
+}
+
 fn complain(words: &str, code: u8) -> ExitCode {
     if !words.is_empty() {
         eprintln!("tonearm: {words}");

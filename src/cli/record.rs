@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::meter::Level;
-use super::{Done, Failure, request, waveform};
+use super::{Done, Failure, request, runtime, waveform};
 use crate::api;
 use crate::clock;
 use crate::config::Config;
@@ -88,9 +88,7 @@ impl Record {
                 self.output.display()
             )));
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
-        runtime.block_on(self.record(settings, request))
+        runtime().map_err(Failure::Failed)?.block_on(self.record(settings, request))
     }
 
     /// What is recorded, and how; where it goes is not known yet.

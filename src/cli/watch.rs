@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use self::seen::Seen;
 use self::table::Table;
 use super::daemon::{Daemon, Lost};
-use super::{Done, Failure};
+use super::{Done, Failure, runtime};
 
 /// The table is drawn so often; the daemon tells levels so often.
 const FRAME: Duration = Duration::from_millis(100);
@@ -47,9 +47,7 @@ impl Watch {
         };
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let daemon = Daemon::at(self.url.clone(), token).map_err(Failure::Misused)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::Failed(error.to_string()))?;
-        runtime.block_on(watch(&daemon))
+        runtime().map_err(Failure::Failed)?.block_on(watch(&daemon))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::super::runtime;
 use super::super::serve::{application, data_path, tls};
 use super::Finding;
 use crate::config::Config;
@@ -155,8 +156,7 @@ pub fn secrets(config: &Config) -> Vec<Finding> {
 
 fn certificate(files: &(PathBuf, PathBuf)) -> Finding {
     let what = "certificate";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(tls::read(files))) {
+    match runtime().and_then(|runtime| runtime.block_on(tls::read(files))) {
         Ok(_) => Finding::well(what, files.0.display().to_string()),
         Err(why) => {
             let next =

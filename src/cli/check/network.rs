@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::daemon::{Daemon, Lost};
+use super::super::runtime;
 use super::Finding;
 use crate::config::Config;
 
@@ -55,15 +56,13 @@ fn url(listen: SocketAddr, tls: bool) -> String {
 }
 
 fn ask(url: &str) -> Result<Ready, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
     let url = url.parse().map_err(|error| format!("{error}"))?;
     let daemon = Daemon::at(url, None)?;
     let asked = async {
         let _: Value = daemon.ask("/healthz", &[]).await?;
         daemon.ask("/readyz", &[StatusCode::SERVICE_UNAVAILABLE]).await
     };
-    runtime.block_on(asked).map_err(|lost| match lost {
+    runtime()?.block_on(asked).map_err(|lost| match lost {
         Lost::Gone(why) | Lost::Refused(why) => why,
         Lost::Unread => String::new(),
     })
