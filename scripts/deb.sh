@@ -40,6 +40,7 @@ Maintainer: tonearm <tonearm@localhost>
 Section: sound
 Priority: optional
 Depends: $depends, systemd | systemd-standalone-sysusers
+Recommends: ca-certificates
 Installed-Size: $(du -k -s "$root" | cut -f1)
 Description: records a host's microphones when asked over HTTP
  A daemon with the requests and answers of Microsoft Graph's call: record.

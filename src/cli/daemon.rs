@@ -7,6 +7,8 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::control::client::client;
+
 /// It has so long to take a connection, and to answer what it answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -33,10 +35,7 @@ impl Daemon {
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(format!("{url} is no address of a daemon; valid is http://HOST[:PORT] or https://HOST[:PORT]"));
         }
-        // Fails only if one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().connect_timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).no_proxy();
-        Ok(Daemon { url, token, client: client.build().map_err(|error| error.to_string())? })
+        Ok(Daemon { url, token, client: client(|options| options.connect_timeout(PATIENCE)) })
     }
 
     pub fn url(&self) -> &Url {

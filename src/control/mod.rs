@@ -6,6 +6,7 @@
 mod actions;
 pub mod call;
 pub mod chain;
+pub mod client;
 pub mod counts;
 pub mod hosts;
 pub mod keys;

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::call::Call;
 use super::counts::Attempt;
 use super::operation::Operation;
-use super::{Application, Control, blocking};
+use super::{Application, Control, blocking, client};
 use crate::clock;
 use crate::dsp::tone::Key;
 use crate::error::{Error, Kind};
@@ -250,16 +250,7 @@ fn signature(key: &[u8], id: &str, seconds: i64, body: &str) -> String {
 /// The client of all that goes out, made when it is first needed: that takes longer than all the rest of the start.
 pub fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    CLIENT.get_or_init(|| {
-        // Fails only if one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .expect("a client of these options can be built")
-    })
+    CLIENT.get_or_init(|| client::client(|options| options.timeout(TIMEOUT)))
 }
 
 /// Reads a signing key as its file holds it: base64, maybe behind `whsec_`.

@@ -16,6 +16,7 @@ use reqwest::{Client, Url};
 use rustix::fs::OFlags;
 use tokio::task::spawn_blocking;
 
+use super::client;
 use super::hosts::{Hosts, may_be_at};
 use super::notify::words_of;
 use super::operation::Prompt;
@@ -188,17 +189,7 @@ impl Resolve for Pinned {
 /// Apart from the one for notifications: that one follows names to where they lead.
 fn client() -> &'static Client {
     static CLIENT: OnceLock<Client> = OnceLock::new();
-    CLIENT.get_or_init(|| {
-        // Fails only if one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::builder()
-            .timeout(WITHIN)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(Pinned))
-            .build()
-            .expect("a client of these options can be built")
-    })
+    CLIENT.get_or_init(|| client::client(|options| options.timeout(WITHIN).dns_resolver(Arc::new(Pinned))))
 }
 
 #[cfg(test)]

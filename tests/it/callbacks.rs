@@ -1,6 +1,8 @@
 //! Callbacks that are down, that refuse, that are asked again; clients that leave; requests that go ahead of others.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -61,12 +63,15 @@ impl Callback {
 }
 
 /// A daemon that records a word at once and tells the callback.
-pub async fn stage(folder: &std::path::Path, uri: &str, more: &str) -> Daemon {
+pub async fn stage(folder: &Path, uri: &str, more: &str) -> Daemon {
+    Daemon::with(&staged(folder, uri, more)).await.unwrap()
+}
+
+fn staged(folder: &Path, uri: &str, more: &str) -> PathBuf {
     let wav = folder.join("word.wav");
     Sound::at(8_000).hiss(200).voice(500).hiss(7_000).write(&wav);
     let source = format!("wav:{}?pace=fast", wav.display());
-    let config = configure(folder, &[("mic", &source)], &format!("callback_uri = \"{uri}\"\n{more}")).unwrap();
-    Daemon::with(&config).await.unwrap()
+    configure(folder, &[("mic", &source)], &format!("callback_uri = \"{uri}\"\n{more}")).unwrap()
 }
 
 pub async fn record(daemon: &Daemon) -> Value {
@@ -97,6 +102,18 @@ async fn a_callback_that_is_down_is_told_later_under_the_same_id_and_signed() {
         let signature = format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()));
         assert_eq!(text(headers, "webhook-signature"), signature);
     }
+}
+
+#[tokio::test]
+async fn a_host_that_knows_no_authorities_tells_callbacks_on_loopback() {
+    let folder = tempfile::tempdir().unwrap();
+    let (callback, uri) = Callback::listen(&[]).await;
+    let config = staged(folder.path(), &uri, "");
+    // As on a Debian without ca-certificates.
+    let without = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nonexistent")];
+    let daemon = Daemon::launch_in(&config, Stdio::inherit(), &without).await.unwrap();
+    record(&daemon).await;
+    callback.heard(1).await;
 }
 
 #[tokio::test]
