@@ -129,20 +129,27 @@ fn at(span: &[f32], low: f64, high: f64) -> Fit {
     let half = span.len() / 2;
     let (before, after) = span.split_at(half);
     let scale = 1.0 / half as f64;
-    let (mut even, mut odd) = (Normal::default(), Normal::default());
     let mut energy = 0.0;
     let (mut l, mut h) = (Turn::new(low, 0.5), Turn::new(high, 0.5));
+    // What the signal has along cosine and sine of either tone, and along the same times τ/T.
+    let (mut plain, mut sloped) = ([0.0; 4], [0.0; 4]);
     for (n, (&past, &future)) in before.iter().rev().zip(after).enumerate() {
         let (past, future) = (f64::from(past), f64::from(future));
+        let (even, odd) = (future + past, future - past);
         let t = (n as f64 + 0.5) * scale;
-        even.add([l.cos, t * l.sin, h.cos, t * h.sin], future + past);
-        odd.add([l.sin, t * l.cos, h.sin, t * h.cos], future - past);
+        let waves = [l.cos, l.sin, h.cos, h.sin];
+        let (straight, across) = ([even, odd, even, odd], [t * odd, t * even, t * odd, t * even]);
+        for lane in 0..4 {
+            plain[lane] += waves[lane] * straight[lane];
+            sloped[lane] += waves[lane] * across[lane];
+        }
         energy += past * past + future * future;
         l.step();
         h.step();
     }
-    let (a, even_energy) = even.twice().solve();
-    let (b, odd_energy) = odd.twice().solve();
+    let (even, odd) = Normal::pair(low, high, half as f64);
+    let (a, even_energy) = even.solve([plain[0], sloped[1], plain[2], sloped[3]]);
+    let (b, odd_energy) = odd.solve([plain[1], sloped[0], plain[3], sloped[2]]);
     // x = a·cos + b·sin is the real part of (a − jb)·e^(jωτ).
     let sine = |omega, at: usize| Sine { omega, re: a[at], im: -b[at], slope_re: b[at + 1], slope_im: -a[at + 1] };
     Fit { low: sine(low, 0), high: sine(high, 2), energy, explained: even_energy + odd_energy, half: half as f64 }
@@ -172,42 +179,43 @@ impl Turn {
     }
 }
 
-/// Normal equations of four unknowns.
-#[derive(Default)]
-struct Normal {
-    products: [[f64; 4]; 4],
-    right: [f64; 4],
-}
+/// The left side of the normal equations of four unknowns: what the functions of one half of the model have along each
+/// other over the whole span.
+struct Normal([[f64; 4]; 4]);
 
 impl Normal {
-    #[inline(always)]
-    fn add(&mut self, basis: [f64; 4], value: f64) {
-        for row in 0..4 {
-            for column in 0..4 {
-                self.products[row][column] += basis[row] * basis[column];
-            }
-            self.right[row] += basis[row] * value;
-        }
-    }
-
-    /// Half of a model that counts in both halves of a span.
-    fn twice(mut self) -> Normal {
-        self.products.as_flattened_mut().iter_mut().for_each(|product| *product *= 2.0);
-        self
+    /// For cos ωτ and τ/T·sin ωτ of both tones (even), and for sin ωτ and τ/T·cos ωτ (odd). A product of two waves is half
+    /// of the sum of those at the sum and at the difference of their frequencies, so nothing is added up sample by sample.
+    fn pair(low: f64, high: f64, half: f64) -> (Normal, Normal) {
+        let (still, low2, high2) =
+            (Moments::still(half), Moments::new(2.0 * low, half), Moments::new(2.0 * high, half));
+        let (sum, difference) = (Moments::new(high + low, half), Moments::new(high - low, half));
+        let of = |sign: f64| {
+            let flat = |apart: &Moments, together: &Moments| apart.cos + sign * together.cos;
+            let steep = |apart: &Moments, together: &Moments| apart.square_cos - sign * together.square_cos;
+            let cross = |sign: f64| sum.sloped_sin + sign * difference.sloped_sin;
+            Normal([
+                [flat(&still, &low2), 0.0, 0.0, 0.0],
+                [low2.sloped_sin, steep(&still, &low2), 0.0, 0.0],
+                [flat(&difference, &sum), cross(-sign), flat(&still, &high2), 0.0],
+                [cross(sign), steep(&difference, &sum), high2.sloped_sin, steep(&still, &high2)],
+            ])
+        };
+        (of(1.0), of(-1.0))
     }
 
     /// The unknowns, and the energy that they explain.
-    fn solve(&self) -> ([f64; 4], f64) {
+    fn solve(&self, right: [f64; 4]) -> ([f64; 4], f64) {
         // Cholesky: the two sines are 250 Hz apart over 20 ms, so the matrix is far from singular.
         let mut lower = [[0.0; 4]; 4];
         for row in 0..4 {
             for column in 0..=row {
                 let done: f64 = (0..column).map(|k| lower[row][k] * lower[column][k]).sum();
-                let rest = self.products[row][column] - done;
+                let rest = self.0[row][column] - done;
                 lower[row][column] = if row == column { rest.max(1e-12).sqrt() } else { rest / lower[column][column] };
             }
         }
-        let mut x = self.right;
+        let mut x = right;
         for row in 0..4 {
             let done: f64 = (0..row).map(|k| lower[row][k] * x[k]).sum();
             x[row] = (x[row] - done) / lower[row][row];
@@ -218,6 +226,34 @@ impl Normal {
             x[row] = (x[row] - done) / lower[row][row];
         }
         (x, explained)
+    }
+}
+
+/// Sums over τ = ½, 3⁄2 … T − ½, which have closed forms: Σ cos xτ = sin Tx / (2 sin x⁄2), and the others are its derivatives.
+struct Moments {
+    /// Σ cos xτ.
+    cos: f64,
+    /// Σ τ/T · sin xτ.
+    sloped_sin: f64,
+    /// Σ (τ/T)² · cos xτ.
+    square_cos: f64,
+}
+
+impl Moments {
+    /// At x, between 0 and 2π.
+    fn new(x: f64, half: f64) -> Moments {
+        let ((s, c), (sin, cos)) = ((0.5 * x).sin_cos(), (half * x).sin_cos());
+        let (scale, cot) = (0.5 / s, c / (2.0 * s * half));
+        Moments {
+            cos: sin * scale,
+            sloped_sin: (sin * cot - cos) * scale,
+            square_cos: (sin * (1.0 - 2.0 * cot * cot - 0.25 / (half * half)) + 2.0 * cos * cot) * scale,
+        }
+    }
+
+    /// At x = 0.
+    fn still(half: f64) -> Moments {
+        Moments { cos: half, sloped_sin: 0.0, square_cos: half / 3.0 - 1.0 / (12.0 * half) }
     }
 }
 
@@ -238,6 +274,22 @@ mod tests {
 
     fn fit(span: &[f32], low: f64, high: f64) -> Fit {
         Fit::new(span, low * TAU / 8_000.0, high * TAU / 8_000.0)
+    }
+
+    #[test]
+    fn moments_are_what_adding_up_gives() {
+        for half in [77.0, 90.0, 180.0] {
+            let taus = || (0..half as usize).map(|n| n as f64 + 0.5);
+            for x in [0.19, 0.6, 1.4, 2.9] {
+                let found = Moments::new(x, half);
+                let close = |found: f64, added: f64| assert!((found - added).abs() < 1e-11 * half, "{found}, {added}");
+                close(found.cos, taus().map(|tau| (x * tau).cos()).sum());
+                close(found.sloped_sin, taus().map(|tau| tau / half * (x * tau).sin()).sum());
+                close(found.square_cos, taus().map(|tau| (tau / half).powi(2) * (x * tau).cos()).sum());
+            }
+            let still = Moments::still(half).square_cos;
+            assert!((still - taus().map(|tau| (tau / half).powi(2)).sum::<f64>()).abs() < 1e-11 * half);
+        }
     }
 
     #[test]
