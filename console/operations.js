@@ -153,18 +153,20 @@ export function forget({ id }) {
   render(true);
 }
 
-function row(seen, index) {
+function row(seen) {
   const { operation } = seen;
   const cell = (kind, words) => make("span", { class: kind }, words);
   const long = operation.recording ? length(operation.recording.durationSeconds) : "no audio";
   const words = reason(operation.completionReason);
-  const button = make("button", { type: "button", "data-index": index, onclick: () => list.open(seen) },
+  const button = make("button", { type: "button", onclick: () => list.open(seen) },
     cell("when", when(operation.createdDateTime)), cell("line", seen.line), cell("length", long), cell("context", contextOf(seen)),
     cell(`reason ${operation.status === "failed" ? "bad" : ""}`, words));
-  return make("li", { "aria-setsize": list.count, "aria-posinset": index + 1 }, button);
+  return make("li", {}, button);
 }
 
 let drawn = "";
+/** The rows in the page by their operation's id. What has ended stays as it is, so its row does, and with it the focus that a dialog gives back. */
+let rows = new Map();
 /** Puts the rows that are seen into the page; the others are only height. */
 function render(anew = false) {
   const box = at("list");
@@ -174,11 +176,17 @@ function render(anew = false) {
   if (last >= list.rows.length - SPARE) attempt("Reading the recordings", more);
   if (!anew && drawn === `${first} ${last}`) return;
   drawn = `${first} ${last}`;
-  const focused = shown.contains(document.activeElement) ? document.activeElement.dataset.index : null;
+  const focused = shown.contains(document.activeElement) ? document.activeElement : null;
   sizer.style.height = `${(list.next ? list.count : list.rows.length) * rowHeight}px`;
   shown.style.transform = `translateY(${first * rowHeight}px)`;
-  shown.replaceChildren(...list.rows.slice(first, last).map((seen, index) => row(seen, first + index)));
-  if (focused !== null) shown.querySelector(`[data-index="${focused}"]`)?.focus({ preventScroll: true });
+  rows = new Map(list.rows.slice(first, last).map((seen) => [seen.operation.id, rows.get(seen.operation.id) ?? row(seen)]));
+  [...rows.values()].forEach((item, index) => {
+    item.firstChild.dataset.index = first + index;
+    item.setAttribute("aria-setsize", list.count);
+    item.setAttribute("aria-posinset", first + index + 1);
+  });
+  shown.replaceChildren(...rows.values());
+  focused?.focus({ preventScroll: true });
   at("found").textContent = list.count ? `${list.count.toLocaleString()} found` : "None found.";
   if (shown.firstChild) rowHeight = shown.firstChild.offsetHeight || rowHeight;
 }

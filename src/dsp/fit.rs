@@ -59,13 +59,14 @@ const HOPELESS: f64 = 0.6;
 impl Fit {
     /// Fits `span` (of even length) by sines near `low` and `high`, in radians a sample.
     pub fn new(span: &[f32], low: f64, high: f64) -> Fit {
-        let mut fit = at(span, low, high);
+        let span = Folded::new(span);
+        let mut fit = at(&span, low, high);
         for _ in 0..ROUNDS {
             if fit.purity() < HOPELESS {
                 break;
             }
             let turn = |sine: &Sine| sine.omega + (sine.across().1 / fit.half).clamp(-0.02, 0.02);
-            fit = at(span, turn(&fit.low), turn(&fit.high));
+            fit = at(&span, turn(&fit.low), turn(&fit.high));
         }
         fit
     }
@@ -75,49 +76,53 @@ impl Fit {
         if self.energy > 0.0 { (self.explained / self.energy).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The two sines as they were before a filter passed them by these gains, at ever greater distances before and after
-    /// the middle; and there, the cosine and sine of each.
-    pub fn passed_by(&self, gains: [f64; 2]) -> impl Iterator<Item = ([f64; 2], [(f64, f64); 2])> {
-        let (half, tones) = (self.half, [&self.low, &self.high].map(|sine| *sine));
-        let mut turns = tones.map(|sine| Turn::new(sine.omega, 0.5));
-        (0..).map(move |n| {
-            let slope = (f64::from(n) + 0.5) / half;
-            let mut sides = [0.0; 2];
-            let waves = std::array::from_fn(|tone| {
-                let (sine, Turn { cos, sin, .. }) = (&tones[tone], turns[tone]);
-                let side = |slope: f64, sin: f64| {
-                    (sine.re + sine.slope_re * slope) * cos - (sine.im + sine.slope_im * slope) * sin
-                };
-                sides[0] += side(-slope, -sin) / gains[tone];
-                sides[1] += side(slope, sin) / gains[tone];
+    /// Takes the two sines, as they were before a filter passed them by these gains, out of a span, and hands over the
+    /// waves that they are made of.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
+    pub fn take_from(&self, span: &mut Folded, gains: [f64; 2]) -> [[Wave; 2]; GROUPS] {
+        let mut waves = [[Wave::default(); 2]; GROUPS];
+        let mut turns = [Turn::new(self.low.omega), Turn::new(self.high.omega)];
+        for group in 0..span.groups() {
+            let slope = span.slope(group);
+            for (tone, sine) in [&self.low, &self.high].into_iter().enumerate() {
+                let Wave { cos, sin } = turns[tone].wave;
+                for lane in 0..LANES {
+                    span.even[group][lane] -=
+                        2.0 * (sine.re * cos[lane] - sine.slope_im * slope[lane] * sin[lane]) / gains[tone];
+                    span.odd[group][lane] -=
+                        2.0 * (sine.slope_re * slope[lane] * cos[lane] - sine.im * sin[lane]) / gains[tone];
+                }
+                waves[group][tone] = turns[tone].wave;
                 turns[tone].step();
-                (cos, sin)
-            });
-            (sides, waves)
-        })
+            }
+        }
+        waves
     }
 
     /// How far the two sines reach from the middle of the fitted span: `signal` is what follows the middle (or, with
-    /// `back`, what lies before it, the latest sample first); returned is the number of its samples after which they
-    /// have ended, to the sample that makes "sines up to here, nothing beyond" fit best.
-    pub fn reach<'a>(&self, signal: impl Iterator<Item = &'a f32>, back: bool) -> usize {
-        let sign = if back { -1.0 } else { 1.0 };
-        let (mut l, mut h) = (Turn::new(self.low.omega, 0.5), Turn::new(self.high.omega, 0.5));
-        let (mut gain, mut best, mut reach) = (0.0, 0.0, 0);
-        for (n, &y) in signal.enumerate() {
+    /// `back`, what lies before it); returned is the number of its samples, counted from the middle, after which they have
+    /// ended, to the sample that makes "sines up to here, nothing beyond" fit best. What fits reaches half-way to the end
+    /// of the span at least.
+    pub fn reach(&self, signal: &[f32], back: bool) -> usize {
+        let (sign, from) = (if back { -1.0 } else { 1.0 }, (0.5 * self.half) as usize);
+        let first = from as f64 + 0.5;
+        let mut tones = [&self.low, &self.high].map(|sine| (*sine, angle(first * sine.omega), angle(sine.omega)));
+        let (mut gain, mut best, mut reach) = (0.0, 0.0, from);
+        for n in from..signal.len() {
+            let heard = f64::from(signal[if back { signal.len() - 1 - n } else { n }]);
             // Beyond the span the amplitude is taken as it was at its end.
             let t = ((n as f64 + 0.5) / self.half).min(1.0) * sign;
-            let value = |sine: &Sine, turn: &Turn| {
-                (sine.re + sine.slope_re * t) * turn.cos - (sine.im + sine.slope_im * t) * turn.sin * sign
-            };
-            let model = value(&self.low, &l) + value(&self.high, &h);
+            let mut model = 0.0;
+            for (sine, at, step) in &mut tones {
+                model += (sine.re + sine.slope_re * t) * at.0 - (sine.im + sine.slope_im * t) * at.1 * sign;
+                *at = turned(*at, *step);
+            }
             // What the squared error falls by if the sines last for this sample too: y² − (y − m)².
-            gain += model * (2.0 * f64::from(y) - model);
+            gain += model * (2.0 * heard - model);
             if gain > best {
                 (best, reach) = (gain, n + 1);
             }
-            l.step();
-            h.step();
         }
         reach
     }
@@ -125,89 +130,193 @@ impl Fit {
 
 /// Fits by sines of exactly these frequencies.
 #[multiversion(targets("x86_64+avx2"))]
-fn at(span: &[f32], low: f64, high: f64) -> Fit {
-    let half = span.len() / 2;
-    let (before, after) = span.split_at(half);
-    let scale = 1.0 / half as f64;
-    let (mut even, mut odd) = (Normal::default(), Normal::default());
-    let mut energy = 0.0;
-    let (mut l, mut h) = (Turn::new(low, 0.5), Turn::new(high, 0.5));
-    for (n, (&past, &future)) in before.iter().rev().zip(after).enumerate() {
-        let (past, future) = (f64::from(past), f64::from(future));
-        let t = (n as f64 + 0.5) * scale;
-        even.add([l.cos, t * l.sin, h.cos, t * h.sin], future + past);
-        odd.add([l.sin, t * l.cos, h.sin, t * h.cos], future - past);
-        energy += past * past + future * future;
+fn at(span: &Folded, low: f64, high: f64) -> Fit {
+    let (mut l, mut h) = (Turn::new(low), Turn::new(high));
+    // What the signal has along cosine and sine of either tone, and along the same times τ/T; and its energy.
+    let (mut plain, mut sloped) = ([[0.0; LANES]; 4], [[0.0; LANES]; 4]);
+    for group in 0..span.groups() {
+        let (slope, even, odd) = (span.slope(group), &span.even[group], &span.odd[group]);
+        let (mut sloped_even, mut sloped_odd) = ([0.0; LANES], [0.0; LANES]);
+        (0..LANES).for_each(|lane| sloped_even[lane] = slope[lane] * even[lane]);
+        (0..LANES).for_each(|lane| sloped_odd[lane] = slope[lane] * odd[lane]);
+        add(&mut plain[0], &l.wave.cos, even);
+        add(&mut plain[1], &l.wave.sin, odd);
+        add(&mut plain[2], &h.wave.cos, even);
+        add(&mut plain[3], &h.wave.sin, odd);
+        add(&mut sloped[0], &l.wave.cos, &sloped_odd);
+        add(&mut sloped[1], &l.wave.sin, &sloped_even);
+        add(&mut sloped[2], &h.wave.cos, &sloped_odd);
+        add(&mut sloped[3], &h.wave.sin, &sloped_even);
         l.step();
         h.step();
     }
-    let (a, even_energy) = even.twice().solve();
-    let (b, odd_energy) = odd.twice().solve();
+    let (plain, sloped) = (plain.map(sum), sloped.map(sum));
+    let (even, odd) = Normal::pair(low, high, span.half);
+    let (a, even_energy) = even.solve([plain[0], sloped[1], plain[2], sloped[3]]);
+    let (b, odd_energy) = odd.solve([plain[1], sloped[0], plain[3], sloped[2]]);
     // x = a·cos + b·sin is the real part of (a − jb)·e^(jωτ).
     let sine = |omega, at: usize| Sine { omega, re: a[at], im: -b[at], slope_re: b[at + 1], slope_im: -a[at + 1] };
-    Fit { low: sine(low, 0), high: sine(high, 2), energy, explained: even_energy + odd_energy, half: half as f64 }
+    Fit {
+        low: sine(low, 0),
+        high: sine(high, 2),
+        energy: span.energy,
+        explained: even_energy + odd_energy,
+        half: span.half,
+    }
 }
 
-/// A phasor that turns by a constant angle.
-#[derive(Clone, Copy)]
+/// Distances from the middle that are worked on at a time: four numbers of 64 bits fill a register of AVX2.
+pub(super) const LANES: usize = 4;
+/// The longest span is 22.5 ms below 16 kHz.
+pub(super) const GROUPS: usize = 180 / LANES;
+
+#[inline(always)]
+fn add(sums: &mut [f64; LANES], a: &[f64; LANES], b: &[f64; LANES]) {
+    for lane in 0..LANES {
+        sums[lane] += a[lane] * b[lane];
+    }
+}
+
+#[inline(always)]
+pub(super) fn sum(lanes: [f64; LANES]) -> f64 {
+    (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+}
+
+/// A span seen from its middle: what two samples at the same distance sum to, and the later less the earlier. Zeros
+/// beyond its ends.
+pub(super) struct Folded {
+    pub even: [[f64; LANES]; GROUPS],
+    pub odd: [[f64; LANES]; GROUPS],
+    pub energy: f64,
+    half: f64,
+}
+
+impl Folded {
+    /// Of even length.
+    #[inline(always)]
+    pub fn new(span: &[f32]) -> Folded {
+        let half = span.len() / 2;
+        let (before, after) = span.split_at(half);
+        let mut folded = Folded::nothing(half as f64);
+        let (even, odd) = (folded.even.as_flattened_mut(), folded.odd.as_flattened_mut());
+        for n in 0..half {
+            let (past, future) = (f64::from(before[half - 1 - n]), f64::from(after[n]));
+            (even[n], odd[n]) = (future + past, future - past);
+        }
+        let mut energy = [0.0; LANES];
+        for (even, odd) in folded.even.iter().zip(&folded.odd) {
+            (0..LANES).for_each(|lane| energy[lane] += even[lane] * even[lane] + odd[lane] * odd[lane]);
+        }
+        folded.energy = 0.5 * sum(energy);
+        folded
+    }
+
+    fn nothing(half: f64) -> Folded {
+        Folded { even: [[0.0; LANES]; GROUPS], odd: [[0.0; LANES]; GROUPS], energy: 0.0, half }
+    }
+
+    /// How many groups are not all zeros.
+    #[inline(always)]
+    pub fn groups(&self) -> usize {
+        (self.half as usize).div_ceil(LANES)
+    }
+
+    /// τ/T of a group.
+    #[inline(always)]
+    fn slope(&self, group: usize) -> [f64; LANES] {
+        let (first, step) = ((group * LANES) as f64 + 0.5, 1.0 / self.half);
+        std::array::from_fn(|lane| (first + lane as f64) * step)
+    }
+}
+
+/// Cosine and sine of a tone at some distances from the middle.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wave {
+    pub cos: [f64; LANES],
+    pub sin: [f64; LANES],
+}
+
+/// Cosine and sine.
+fn angle(radians: f64) -> (f64, f64) {
+    let (sin, cos) = radians.sin_cos();
+    (cos, sin)
+}
+
+#[inline(always)]
+fn turned(at: (f64, f64), by: (f64, f64)) -> (f64, f64) {
+    (at.0 * by.0 - at.1 * by.1, at.0 * by.1 + at.1 * by.0)
+}
+
+/// A wave that moves on by a group at a time.
 struct Turn {
-    cos: f64,
-    sin: f64,
-    step_cos: f64,
-    step_sin: f64,
+    wave: Wave,
+    /// By the angle of a group.
+    step: (f64, f64),
 }
 
 impl Turn {
-    /// Begins at `from` samples.
-    fn new(omega: f64, from: f64) -> Turn {
-        let (sin, cos) = (omega * from).sin_cos();
-        let (step_sin, step_cos) = omega.sin_cos();
-        Turn { cos, sin, step_cos, step_sin }
+    /// Begins at the distances ½, 3⁄2 … of samples.
+    #[inline(always)]
+    fn new(omega: f64) -> Turn {
+        let (mut at, one) = (angle(0.5 * omega), angle(omega));
+        let mut wave = Wave::default();
+        for lane in 0..LANES {
+            (wave.cos[lane], wave.sin[lane]) = at;
+            at = turned(at, one);
+        }
+        let two = turned(one, one);
+        Turn { wave, step: turned(two, two) }
     }
 
     #[inline(always)]
     fn step(&mut self) {
-        (self.cos, self.sin) =
-            (self.cos * self.step_cos - self.sin * self.step_sin, self.cos * self.step_sin + self.sin * self.step_cos);
-    }
-}
-
-/// Normal equations of four unknowns.
-#[derive(Default)]
-struct Normal {
-    products: [[f64; 4]; 4],
-    right: [f64; 4],
-}
-
-impl Normal {
-    #[inline(always)]
-    fn add(&mut self, basis: [f64; 4], value: f64) {
-        for row in 0..4 {
-            for column in 0..4 {
-                self.products[row][column] += basis[row] * basis[column];
-            }
-            self.right[row] += basis[row] * value;
+        let Wave { cos, sin } = self.wave;
+        for lane in 0..LANES {
+            self.wave.cos[lane] = cos[lane] * self.step.0 - sin[lane] * self.step.1;
+        }
+        for lane in 0..LANES {
+            self.wave.sin[lane] = cos[lane] * self.step.1 + sin[lane] * self.step.0;
         }
     }
+}
 
-    /// Half of a model that counts in both halves of a span.
-    fn twice(mut self) -> Normal {
-        self.products.as_flattened_mut().iter_mut().for_each(|product| *product *= 2.0);
-        self
+/// The left side of the normal equations of four unknowns: what the functions of one half of the model have along each
+/// other over the whole span.
+struct Normal([[f64; 4]; 4]);
+
+impl Normal {
+    /// For cos ωτ and τ/T·sin ωτ of both tones (even), and for sin ωτ and τ/T·cos ωτ (odd). A product of two waves is half
+    /// of the sum of those at the sum and at the difference of their frequencies, so nothing is added up sample by sample.
+    fn pair(low: f64, high: f64, half: f64) -> (Normal, Normal) {
+        let (still, low2, high2) =
+            (Moments::still(half), Moments::new(2.0 * low, half), Moments::new(2.0 * high, half));
+        let (sum, difference) = (Moments::new(high + low, half), Moments::new(high - low, half));
+        let of = |sign: f64| {
+            let flat = |apart: &Moments, together: &Moments| apart.cos + sign * together.cos;
+            let steep = |apart: &Moments, together: &Moments| apart.square_cos - sign * together.square_cos;
+            let cross = |sign: f64| sum.sloped_sin + sign * difference.sloped_sin;
+            Normal([
+                [flat(&still, &low2), 0.0, 0.0, 0.0],
+                [low2.sloped_sin, steep(&still, &low2), 0.0, 0.0],
+                [flat(&difference, &sum), cross(-sign), flat(&still, &high2), 0.0],
+                [cross(sign), steep(&difference, &sum), high2.sloped_sin, steep(&still, &high2)],
+            ])
+        };
+        (of(1.0), of(-1.0))
     }
 
     /// The unknowns, and the energy that they explain.
-    fn solve(&self) -> ([f64; 4], f64) {
+    fn solve(&self, right: [f64; 4]) -> ([f64; 4], f64) {
         // Cholesky: the two sines are 250 Hz apart over 20 ms, so the matrix is far from singular.
         let mut lower = [[0.0; 4]; 4];
         for row in 0..4 {
             for column in 0..=row {
                 let done: f64 = (0..column).map(|k| lower[row][k] * lower[column][k]).sum();
-                let rest = self.products[row][column] - done;
+                let rest = self.0[row][column] - done;
                 lower[row][column] = if row == column { rest.max(1e-12).sqrt() } else { rest / lower[column][column] };
             }
         }
-        let mut x = self.right;
+        let mut x = right;
         for row in 0..4 {
             let done: f64 = (0..row).map(|k| lower[row][k] * x[k]).sum();
             x[row] = (x[row] - done) / lower[row][row];
@@ -218,6 +327,34 @@ impl Normal {
             x[row] = (x[row] - done) / lower[row][row];
         }
         (x, explained)
+    }
+}
+
+/// Sums over τ = ½, 3⁄2 … T − ½, which have closed forms: Σ cos xτ = sin Tx / (2 sin x⁄2), and the others are its derivatives.
+struct Moments {
+    /// Σ cos xτ.
+    cos: f64,
+    /// Σ τ/T · sin xτ.
+    sloped_sin: f64,
+    /// Σ (τ/T)² · cos xτ.
+    square_cos: f64,
+}
+
+impl Moments {
+    /// At x, between 0 and 2π.
+    fn new(x: f64, half: f64) -> Moments {
+        let ((s, c), (sin, cos)) = ((0.5 * x).sin_cos(), (half * x).sin_cos());
+        let (scale, cot) = (0.5 / s, c / (2.0 * s * half));
+        Moments {
+            cos: sin * scale,
+            sloped_sin: (sin * cot - cos) * scale,
+            square_cos: (sin * (1.0 - 2.0 * cot * cot - 0.25 / (half * half)) + 2.0 * cos * cot) * scale,
+        }
+    }
+
+    /// At x = 0.
+    fn still(half: f64) -> Moments {
+        Moments { cos: half, sloped_sin: 0.0, square_cos: half / 3.0 - 1.0 / (12.0 * half) }
     }
 }
 
@@ -241,6 +378,22 @@ mod tests {
     }
 
     #[test]
+    fn moments_are_what_adding_up_gives() {
+        for half in [77.0, 90.0, 180.0] {
+            let taus = || (0..half as usize).map(|n| n as f64 + 0.5);
+            for x in [0.19, 0.6, 1.4, 2.9] {
+                let found = Moments::new(x, half);
+                let close = |found: f64, added: f64| assert!((found - added).abs() < 1e-11 * half, "{found}, {added}");
+                close(found.cos, taus().map(|tau| (x * tau).cos()).sum());
+                close(found.sloped_sin, taus().map(|tau| tau / half * (x * tau).sin()).sum());
+                close(found.square_cos, taus().map(|tau| (tau / half).powi(2) * (x * tau).cos()).sum());
+            }
+            let still = Moments::still(half).square_cos;
+            assert!((still - taus().map(|tau| (tau / half).powi(2)).sum::<f64>()).abs() < 1e-11 * half);
+        }
+    }
+
+    #[test]
     fn frequencies_and_amplitudes_are_found_from_20_hz_away() {
         for off in [-20.0, -12.0, 0.0, 15.0, 20.0] {
             let found = fit(&pair(852.0 + off, 1_336.0 - off, 0, 180, 180), 852.0, 1_336.0);
@@ -256,8 +409,8 @@ mod tests {
     fn the_ends_of_a_tone_are_found_to_the_sample() {
         let signal = pair(700.0, 1_480.0, 123, 377, 500);
         let found = fit(&signal[160..340], 697.0, 1_477.0);
-        let forward = found.reach(signal[250..].iter(), false);
-        let back = found.reach(signal[..250].iter().rev(), true);
+        let forward = found.reach(&signal[250..], false);
+        let back = found.reach(&signal[..250], true);
         assert!((250 + forward).abs_diff(377) <= 1);
         assert!((250 - back).abs_diff(123) <= 1);
     }

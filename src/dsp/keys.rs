@@ -204,16 +204,11 @@ impl Hearing {
         // The last two hops in which it was heard may hold little of it.
         let to = heard - self.hop as u64;
         let length = (8 * self.hop) & !1;
-        let after = self.tones.before(self.next_hop, (self.next_hop - to) as usize);
         let omega = |bin: usize| TAU * frequency(bin) / self.hz;
-        let span = self.tones.before(to, length);
-        let fit = Fit::new(span, omega(bins[0]), omega(bins[1]));
+        let fit = Fit::new(self.tones.before(to, length), omega(bins[0]), omega(bins[1]));
         let middle = to - length as u64 / 2;
-        let end = if fit.purity() > 0.6 {
-            middle + fit.reach(span[length / 2..].iter().chain(after), false) as u64
-        } else {
-            to
-        };
+        let after = self.tones.before(self.next_hop, (self.next_hop - middle) as usize);
+        let end = if fit.purity() > 0.6 { middle + fit.reach(after, false) as u64 } else { to };
         self.frame(end)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Seen from the middle of the span everything falls apart into an even and an odd half, as in `fit`.
 
-use super::fit::Fit;
+use super::fit::{Fit, Folded, LANES};
+use multiversion::multiversion;
 use std::f64::consts::TAU;
 
 /// DC, drift and hum: over 22.5 ms, 50 and 60 Hz are 1.1 and 1.4 turns, which polynomials of degree 5 follow. So many of
@@ -65,26 +66,38 @@ impl Rest {
     /// The energy of `heard` without the tones of `fit`, which the band passed by `gains`, and without what is excused; and
     /// that of what is excused as a dial tone.
     pub fn energy(&self, heard: &[f32], fit: &Fit, gains: [f64; 2]) -> (f64, f64) {
-        let (before, after) = heard.split_at(heard.len() / 2);
-        let (mut energy, mut even, mut odd) = (0.0, Half::default(), Half::default());
-        let sides = before.iter().rev().zip(after).zip(fit.passed_by(gains)).zip(&self.rows);
-        for (((&past, &future), ([fitted_past, fitted_future], [low, high])), rows) in sides {
-            let (past, future) = (f64::from(past) - fitted_past, f64::from(future) - fitted_future);
-            energy += past * past + future * future;
-            even.add(future + past, [low.0, high.0], &rows[0]);
-            odd.add(future - past, [low.1, high.1], &rows[1]);
-        }
+        let (energy, [even, odd]) = apart(&self.rows, heard, fit, gains);
         let [even, odd] = [even, odd].map(|half| half.explained());
         (energy - even.0 - odd.0, even.1 + odd.1)
     }
 }
 
+/// The energy that is left without the tones, and what is to be solved for.
+#[multiversion(targets("x86_64+avx2"))]
+#[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
+fn apart(rows: &[[Row; 2]], heard: &[f32], fit: &Fit, gains: [f64; 2]) -> (f64, [Half; 2]) {
+    let mut heard = Folded::new(heard);
+    let waves = fit.take_from(&mut heard, gains);
+    let (mut energy, mut halves) = (0.0, [Half::default(), Half::default()]);
+    for n in 0..rows.len() {
+        let (group, lane) = (n / LANES, n % LANES);
+        let (even, odd) = (heard.even[group][lane], heard.odd[group][lane]);
+        energy += 0.5 * (even * even + odd * odd);
+        let [low, high] = &waves[group];
+        halves[0].add(even, [low.cos[lane], high.cos[lane]], &rows[n][0]);
+        halves[1].add(odd, [low.sin[lane], high.sin[lane]], &rows[n][1]);
+    }
+    (energy, halves)
+}
+
 impl Half {
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "as in `apart`")]
     fn add(&mut self, signal: f64, waves: [f64; 2], row: &Row) {
-        for (k, &excused) in row.iter().enumerate() {
-            self.signal[k] += signal * excused;
-            self.waves[0][k] += 2.0 * waves[0] * excused;
-            self.waves[1][k] += 2.0 * waves[1] * excused;
+        for k in 0..row.len() {
+            self.signal[k] += signal * row[k];
+            self.waves[0][k] += 2.0 * waves[0] * row[k];
+            self.waves[1][k] += 2.0 * waves[1] * row[k];
         }
         self.right[0] += signal * waves[0];
         self.right[1] += signal * waves[1];

@@ -316,6 +316,8 @@ impl Hearing {
 
     pub fn key_down(&mut self, onset_frame: u64) {
         self.key = true;
+        // What was judged as another key ended and is not told yet lies between the two, and is as little as they are.
+        self.last_voiced = self.last_voiced.min(self.reported);
         // Voiced blocks since the onset are no candidates; bit 0 is the block before the last.
         let onset = onset_frame / self.frames;
         let since = self.block.saturating_sub(1).saturating_sub(onset);

@@ -135,6 +135,29 @@ fn a_key_is_neither_speech_nor_floor() {
     assert!(silence.floor_dbfs() <= -60.0);
 }
 
+/// A key may be found while the one before it has not been absent for long enough.
+#[test]
+fn what_lies_between_two_keys_is_not_told_when_it_has_been_settled() {
+    let mut audio = vec![0.0; 16_000];
+    add(&mut audio, 8_000, 0.1, 0.5, 2.0);
+    let mut silence = detector(8_000);
+    silence.feed(&audio[..8_000], |_| {});
+    silence.key_down(8_000);
+    silence.feed(&audio[8_000..8_800], |_| {});
+    silence.key_up(8_400);
+    silence.key_down(8_800);
+    silence.feed(&audio[8_800..12_000], |_| {});
+    let settled = silence.settled_frame();
+    silence.key_up(12_000);
+    let mut voiced = Vec::new();
+    silence.feed(&audio[12_000..], |event| {
+        if let SpeechEvent::Voiced { voiced_frame } = event {
+            voiced.push(voiced_frame);
+        }
+    });
+    assert!(voiced.len() > 30 && voiced[0] >= settled, "{voiced:?}, {settled}");
+}
+
 #[test]
 fn lost_audio_ends_speech_and_keeps_the_floor() {
     let mut audio = vec![0.0; 12_000];

@@ -64,9 +64,9 @@ impl Hearing {
             self.pair(self.next_hop, bins, [self.start(four, before, row)?, self.start(four, before, column)?])?;
         let length = self.length();
         let middle = self.next_hop - length as u64 / 2;
-        let end = middle + pair.fit.reach(self.tones.before(self.next_hop, length / 2).iter(), false) as u64;
+        let end = middle + pair.fit.reach(self.tones.before(self.next_hop, length / 2), false) as u64;
         let back = (self.run + 2) * self.hop - length / 2;
-        let onset = middle - pair.fit.reach(self.tones.before(middle, back).iter().rev(), true) as u64;
+        let onset = middle - pair.fit.reach(self.tones.before(middle, back), true) as u64;
         let (lasted, shortest) = ((end - onset) as f64 / self.hz, f64::from(self.config.minimum_s));
         if lasted < shortest || self.next_hop - end > self.hop as u64 / 3 {
             return None;
