@@ -3,6 +3,8 @@
 //! Belongs here: looking, and saying what to type next. Does not: mending anything; what is looked at stays as it was.
 
 mod data;
+#[cfg(feature = "device")]
+mod device;
 mod host;
 mod lines;
 mod network;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -164,9 +164,4 @@ fn certificate(files: &(PathBuf, PathBuf)) -> Finding {
             Finding::to_do(what, why, next)
         }
     }
-}
-
-/// The group that a file belongs to.
-pub fn group_of(path: &Path) -> io::Result<u32> {
-    Ok(fs::metadata(path)?.gid())
 }

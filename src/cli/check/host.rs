@@ -10,7 +10,7 @@ use super::Finding;
 pub fn user() -> Finding {
     let what = "user";
     let id = geteuid();
-    let name = name_of(id.as_raw());
+    let name = name_in("/etc/passwd", id.as_raw()).unwrap_or_else(|| format!("the one with id {}", id.as_raw()));
     match id.is_root() {
         false => Finding::well(what, name),
         true => Finding::well(
@@ -21,17 +21,8 @@ pub fn user() -> Finding {
     }
 }
 
-fn name_of(id: u32) -> String {
-    first_of("/etc/passwd", id).unwrap_or_else(|| format!("the one with id {id}"))
-}
-
-/// The name of a group.
-pub fn group_name(id: u32) -> String {
-    first_of("/etc/group", id).unwrap_or_else(|| id.to_string())
-}
-
 /// The name in a list of `NAME:x:ID:…`.
-fn first_of(list: &str, id: u32) -> Option<String> {
+pub fn name_in(list: &str, id: u32) -> Option<String> {
     let text = std::fs::read_to_string(list).ok()?;
     let mut rows = text.lines().map(|row| row.split(':').collect::<Vec<_>>());
     rows.find(|row| row.get(2).is_some_and(|it| it.parse() == Ok(id))).map(|row| row[0].to_owned())
