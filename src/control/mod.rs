@@ -22,6 +22,7 @@ pub mod restart;
 pub mod retention;
 mod run;
 mod supervisor;
+mod unnamed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -123,6 +124,8 @@ pub struct Control {
 struct State {
     calls: BTreeMap<CallKey, Queue>,
     operations: Operations,
+    /// Those whose disk would not let them be finished.
+    unnamed: Vec<Uuid>,
     last_seq: i64,
     stopping: bool,
 }
