@@ -417,6 +417,34 @@ mod tests {
     }
 
     #[test]
+    fn a_storm_of_xruns_is_filled_from_time_stamps_frame_for_frame_however_late_callbacks_are() {
+        let (mut intake, mut complaints, mut errors, mut consumer) = intake(8_000);
+        let (mut out, mut heard, mut missing) = ([0.0; 8_000], 0, 0);
+        intake.take(&[1; 80], 10_000_000);
+        let opened = intake.first.unwrap().1;
+        for n in 1..=1_000_u64 {
+            // Of each 40 ms the device drops 30 and delivers the 10 after those, up to 9 ms late.
+            let dropped_ms = n * 40;
+            complaints.take(ErrorKind::Xrun.into());
+            complaints.count(ErrorKind::Xrun, opened + Duration::from_millis(dropped_ms - 10));
+            intake.take(&[1; 80], (dropped_ms + 10 + n * 7 % 10) * 1_000_000);
+            loop {
+                match consumer.read(&mut out) {
+                    crate::rt::ring::Read::Frames(frames) => heard += frames as u64,
+                    crate::rt::ring::Read::Gap(gap) => {
+                        assert_eq!(gap.cause, GapCause::Xrun);
+                        missing += gap.frames;
+                    }
+                    crate::rt::ring::Read::Nothing => break,
+                }
+            }
+        }
+        assert_eq!((heard, missing), (80 * 1_001, 240 * 1_000));
+        assert_eq!(intake.health.lost_frames(), missing);
+        assert_eq!(std::iter::from_fn(|| errors.pop().ok()).count(), ERRORS);
+    }
+
+    #[test]
     fn samples_of_24_and_64_bits_have_the_same_full_scale() {
         assert_eq!(I24::new_unchecked(-8_388_608).to_f32(), -1.0);
         assert_eq!(I24::new_unchecked(0x00FF_FFFF).to_f32(), -1.0 / 8_388_608.0, "the fourth byte does not matter");

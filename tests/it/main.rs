@@ -11,6 +11,8 @@ mod clients;
 mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
+#[cfg(feature = "device")]
+mod counted;
 mod crash;
 mod daemon;
 mod detectors;
@@ -45,6 +47,8 @@ mod soak;
 #[cfg(feature = "device")]
 mod soak_faults;
 mod sound;
+#[cfg(feature = "device")]
+mod starved;
 mod tls;
 mod tokens;
 mod tones;
