@@ -31,9 +31,14 @@ pub struct Counted {
 impl Counted {
     /// Makes frames for the card in this folder, whether its sound server is there or not.
     pub fn start(card: &Path) -> Counted {
+        Counted::start_fast(card, 0)
+    }
+
+    /// The same, with a clock that is too fast by so many parts per million.
+    pub fn start_fast(card: &Path, ppm: u32) -> Counted {
         let over = Arc::new(AtomicBool::new(false));
         let (pipe, ended) = (card.join("raw"), over.clone());
-        let thread = std::thread::spawn(move || make(&pipe, &ended));
+        let thread = std::thread::spawn(move || make(&pipe, ppm, &ended));
         Counted { over, thread: Some(thread) }
     }
 }
@@ -46,13 +51,14 @@ impl Drop for Counted {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a card runs in real time")]
-fn make(pipe: &PathBuf, over: &AtomicBool) {
+fn make(pipe: &PathBuf, ppm: u32, over: &AtomicBool) {
     let (began, mut next) = (now(), 0_u64);
     // What the pipe has no room for in the middle of a frame.
     let (mut end, mut rest): (Option<File>, Vec<u8>) = (None, Vec::new());
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(5));
-        let due = (began.elapsed().as_nanos() * u128::from(HZ) / 1_000_000_000) as u64;
+        let millionths = u128::from(HZ) * u128::from(1_000_000 + ppm);
+        let due = (began.elapsed().as_nanos() * millionths / 1_000_000_000_000_000) as u64;
         end = end.or_else(|| {
             rest.clear();
             open(pipe)
