@@ -38,7 +38,7 @@ test: ## the tests, with a virtual sound card and, as root, broken disks
 	TONEARM_TEST_CARD=required cargo test
 
 test-all: test test-rt clients players browser monitoring examples ## the tests with and without sound devices, under the real-time sanitizer, with others' clients, in a browser, under Prometheus; a soak of a minute
-	cargo test --no-default-features
+	cargo test --no-default-features --features opentelemetry
 	MINUTES=$(or $(MINUTES),1) RUST_LOG=warn cargo test --test it -- --ignored --nocapture soak::
 	@$(MAKE) --no-print-directory soak MINUTES=$(or $(MINUTES),1)
 

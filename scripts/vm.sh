@@ -8,7 +8,7 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 vm=${VM_DIR:-$here/../target/vm}
-packages=systemd,systemd-sysv,udev,dbus,kmod,alsa-utils,libasound2,procps,perl-base,linux-image-amd64,initramfs-tools
+packages=ca-certificates,systemd,systemd-sysv,udev,dbus,kmod,alsa-utils,libasound2,procps,perl-base,linux-image-amd64,initramfs-tools
 
 build() {
   "$here/need.sh" qemu-system-x86_64:qemu-system-x86 /usr/share/seabios/bios.bin:seabios mmdebstrap mke2fs:e2fsprogs

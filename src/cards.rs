@@ -152,6 +152,8 @@ pub struct Wanted {
     pub rate: Option<Rate>,
     /// At least so many channels; by default as many as it offers by itself.
     pub channels: Option<u16>,
+    /// So much at a time, in ms; by default [`PERIOD_MS`](crate::capture::PERIOD_MS). What is granted may differ.
+    pub period_ms: Option<u32>,
 }
 
 /// A device as `tonearm devices` shows it.

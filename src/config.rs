@@ -336,11 +336,12 @@ impl Config {
                 return Err(Wrong::at(&format!("lines.{name}"), why));
             }
             let same = |other: &&(String, Line)| other.1.source == line.source;
+            let of_source = |line: &Line| (line.device_loss, line.media_timeout_seconds, line.period_ms);
             if let Some((other, its)) = self.lines[..index].iter().find(same)
-                && (its.device_loss, its.media_timeout_seconds) != (line.device_loss, line.media_timeout_seconds)
+                && of_source(its) != of_source(line)
             {
                 let why = format!(
-                    "lines {other:?} and {name:?} share a source, so they need the same device_loss and media_timeout_seconds"
+                    "lines {other:?} and {name:?} share a source, so they need the same device_loss, media_timeout_seconds and period_ms"
                 );
                 return Err(Wrong::at(&format!("lines.{name}"), why));
             }

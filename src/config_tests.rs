@@ -30,6 +30,9 @@ fn what_is_wrong_is_named_with_its_line_and_what_is_valid() {
     );
     assert!(refused("[lines.a]\nsource = \"mic\"\n").contains("device:NAME"));
     assert!(refused("[lines.a]\nsource = \"silence:\"\nchannels = [0]\n").contains("count from 1"));
+    assert!(refused("[lines.a]\nsource = \"silence:\"\nperiod_ms = 4\n").contains("5 to 200"));
+    let shared = "[lines.a]\nsource = \"silence:\"\n[lines.b]\nsource = \"silence:\"\nperiod_ms = 20\n";
+    assert!(refused(shared).contains("share a source"));
     assert!(refused("[storage]\nbuffer_seconds = 0\n").contains("1 to 600"));
     for origin in ["*", "https://*", "https://page.example/", "page.example", "null", "file:///x"] {
         let words = refused(&format!("[server]\ncors_origins = [\"https://ok.example\", \"{origin}\"]\n"));

@@ -108,7 +108,7 @@ impl Issuer {
             *fetched = Some(clock::now());
             match self.fetch().await {
                 Ok(set) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some((set, clock::now())),
-                Err(why) => tracing::warn!(uri = self.terms.jwks_uri, %why, "the keys of tokens cannot be fetched"),
+                Err(why) => tracing::warn!("the keys of tokens cannot be fetched from {}: {why}", self.terms.jwks_uri),
             }
         }
         self.known(id).0

@@ -132,7 +132,7 @@ async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
     };
     if let Some(error) = response.extensions_mut().remove::<Error>().or_else(|| unspoken(&response)) {
         if error.kind == Kind::Internal {
-            tracing::error!(request = %ids.request, %error, "a request failed");
+            tracing::error!(request = %ids.request, "a request failed: {error}");
         }
         let (parts, _) = response.into_parts();
         response = render(&error, &ids);

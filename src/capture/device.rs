@@ -16,15 +16,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::drift::Drift;
 use super::gaps::Gaps;
 use super::health::Health;
-use super::{Capture, Feeding, Same};
+use super::{Capture, Feeding, PERIOD_MS, Same};
 use crate::cards::{self, DeviceError, Direction, Identity, Wanted};
 use crate::record::GapCause;
 use crate::rt::ring::{Captured, Consumer, Producer, Sample, ring};
 use crate::units::Rate;
 
-/// So much is asked for at a time. ALSA doubles it for its buffer: with more, keys are heard later; with less, a host that
-/// refuses real-time priority overruns.
-const PERIOD_MS: u32 = 10;
 /// So much fits in the ring: a stalled pipeline loses nothing for so long.
 const RING_MS: u32 = 2_000;
 /// A device that does not open within this long does not open.
@@ -62,14 +59,14 @@ pub struct Device {
 }
 
 /// Opens a microphone as it offers itself and lets it run.
-pub fn open(name: &str) -> Result<Capture, DeviceError> {
-    open_with(name, Wanted::default()).map(Capture::from)
+pub fn open(name: &str, period_ms: u32) -> Result<Capture, DeviceError> {
+    open_with(name, Wanted { period_ms: Some(period_ms), ..Wanted::default() }).map(Capture::from)
 }
 
 /// Opens the same microphone again that was opened before, and no other that goes by its name now.
-pub fn reopen(identity: &Identity) -> Result<Capture, DeviceError> {
+pub fn reopen(identity: &Identity, period_ms: u32) -> Result<Capture, DeviceError> {
     identity.check()?;
-    let device = open_with(&identity.name, Wanted::default())?;
+    let device = open_with(&identity.name, Wanted { period_ms: Some(period_ms), ..Wanted::default() })?;
     // It may have been changed for another while it was being opened.
     identity.check()?;
     Ok(device.into())
@@ -157,7 +154,10 @@ fn keep(name: &str, wanted: Wanted, report: &Sender<Result<Opened, DeviceError>>
         {
             quiet = LOOKS_PER_LINE;
             let (xruns, errors) = (health.xruns(), health.errors());
-            tracing::warn!(device = name, xruns, errors, lost_frames = health.lost_frames(), "{error}");
+            tracing::warn!(
+                "{name}: {error} ({xruns} xruns, {errors} errors, {} frames lost so far)",
+                health.lost_frames()
+            );
         }
     }
     drop(stream);
@@ -170,8 +170,7 @@ fn promote(name: &str, thread: RtPriorityThreadInfo, period_frames: usize, rate:
         Ok(_) => health.note_real_time(),
         Err(error) => REFUSED.call_once(|| {
             tracing::warn!(
-                device = name,
-                "no real-time priority for its thread, so a busy host may lose frames; LimitRTPRIO= or root allows it: {error}"
+                "no real-time priority for the thread of {name}, so a busy host may lose frames; LimitRTPRIO= or root allows it: {error}"
             );
         }),
     }
@@ -185,14 +184,15 @@ fn start(name: &str, wanted: Wanted) -> Result<(cpal::Stream, Opened, Post), Dev
     let rate = Rate::new(config.sample_rate()).ok_or_else(|| {
         DeviceError::Unsupported(format!("{name}: {} Hz is no rate that can be recorded", config.sample_rate()))
     })?;
+    let period_ms = wanted.period_ms.unwrap_or(PERIOD_MS);
     let ask = |buffer_size| build(&device, format, StreamConfig { buffer_size, ..config.config() }, rate);
-    let built = match ask(cards::buffer(&config, PERIOD_MS)) {
+    let built = match ask(cards::buffer(&config, period_ms)) {
         Err(error) if error.kind() == ErrorKind::UnsupportedConfig => ask(cpal::BufferSize::Default),
         built => built,
     };
     let Built { stream, consumer, health, post } = built.map_err(fail)?;
     stream.play().map_err(fail)?;
-    let asked_frames = rate.frames_in_ms(PERIOD_MS) as usize;
+    let asked_frames = rate.frames_in_ms(period_ms) as usize;
     let period_frames = stream.buffer_size().map_or(asked_frames, |frames| frames as usize);
     let channels = usize::from(config.channels());
     let (format, identity) = (format.to_string(), cards::identity(name, &device));

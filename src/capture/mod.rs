@@ -144,16 +144,22 @@ pub enum Feeding {
     Asked(Box<wav::Feed>),
 }
 
+/// Devices are asked for so much at a time by default, in ms. ALSA doubles it for its buffer: with more, keys are heard
+/// later; with less, a host that refuses real-time priority overruns.
+pub const PERIOD_MS: u32 = 10;
+
 /// Opens a source. A paced one delivers from now on.
 pub fn open(source: &Source) -> Result<Capture, String> {
-    open_with_lead(source, Duration::ZERO)
+    open_with(source, Duration::ZERO, PERIOD_MS)
 }
 
-/// The same; what is no device begins with so much silence, for those who wait before they listen.
-pub fn open_with_lead(source: &Source, lead: Duration) -> Result<Capture, String> {
+/// The same; what is no device begins with so much silence, for those who wait before they listen, and a device is asked for
+/// `period_ms` at a time.
+#[cfg_attr(not(feature = "device"), expect(unused_variables, reason = "only devices have periods"))]
+pub fn open_with(source: &Source, lead: Duration, period_ms: u32) -> Result<Capture, String> {
     match source {
         #[cfg(feature = "device")]
-        Source::Device(name) => device::open(name).map_err(|error| error.to_string()),
+        Source::Device(name) => device::open(name, period_ms).map_err(|error| error.to_string()),
         #[cfg(not(feature = "device"))]
         Source::Device(name) => Err(format!("device:{name} cannot be opened: this build has no sound devices")),
         Source::Silence => Ok(wav::paced(source, wav::Feed::silence(), lead)),
@@ -175,11 +181,11 @@ pub fn try_real_time() -> Result<(), String> {
 }
 
 /// Opens the same source again, and no other.
-pub fn reopen(same: &Same) -> Result<Capture, String> {
+pub fn reopen(same: &Same, period_ms: u32) -> Result<Capture, String> {
     match same {
-        Same::Source(source) => open(source),
+        Same::Source(source) => open_with(source, Duration::ZERO, period_ms),
         #[cfg(feature = "device")]
-        Same::Device(identity) => device::reopen(identity).map_err(|error| error.to_string()),
+        Same::Device(identity) => device::reopen(identity, period_ms).map_err(|error| error.to_string()),
     }
 }
 

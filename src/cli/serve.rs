@@ -4,6 +4,8 @@ mod front;
 mod lines;
 mod systemd;
 pub(super) mod tls;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
@@ -19,6 +21,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use clap::Args;
 use tokio::signal::unix::{self, SignalKind, signal};
 use tower::Layer;
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -56,7 +59,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(&self) -> Done {
         let config = Config::find(self.config.as_deref()).map_err(|error| Failure::Misused(error.to_string()))?;
-        log();
+        let _words = log()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(DISK_THREADS)
@@ -72,18 +75,27 @@ impl Serve {
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Words go to the journal if systemd started us, where every field is one of the entry's (`TONEARM_OPERATION`), else to
-/// standard error; `RUST_LOG` chooses which.
-fn log() {
+/// standard error; `RUST_LOG` chooses which. What comes back is kept as long as there are words.
+fn log() -> Result<impl Sized, Failure> {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,pulseaudio=warn".into());
-    if is_journal()
-        && let Ok(journal) = tracing_journald::layer()
-    {
-        let journal = journal.with_field_prefix(Some("TONEARM".to_owned()));
-        return tracing_subscriber::registry().with(filter).with(journal).init();
-    }
+    let journal = is_journal().then(tracing_journald::layer).and_then(Result::ok);
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(io::stderr).init();
+    let terminal = journal.is_none().then(|| fmt::layer().with_ansi(colour).with_writer(io::stderr));
+    let journal = journal.map(|journal| journal.with_field_prefix(Some("TONEARM".to_owned())));
+    let words = tracing_subscriber::registry().with(filter).with(journal).with(terminal);
+    #[cfg(feature = "opentelemetry")]
+    {
+        let traces = traces::Traces::from_environment()
+            .map_err(|error| Failure::Misused(format!("traces cannot be sent: {error}")))?;
+        words.with(traces.as_ref().map(traces::Traces::layer)).init();
+        Ok(traces)
+    }
+    #[cfg(not(feature = "opentelemetry"))]
+    {
+        words.init();
+        Ok(())
+    }
 }
 
 /// Whether standard error is systemd's stream to the journal: then JOURNAL_STREAM names its device and inode.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Wrong, within};
-use crate::capture::Source;
+use crate::capture::{PERIOD_MS, Source};
 use crate::control::call::plain;
 use crate::control::chain::DeviceLoss;
 use crate::pipeline::Channels;
@@ -25,6 +25,10 @@ pub struct Line {
     /// Of recordings, 8,000 to 192,000 Hz; the device's own.
     #[serde(default)]
     pub rate: Option<u32>,
+    /// The device is asked for so much at a time, 5 to 200 ms; 10. Its buffer holds twice that: a host that is late by more
+    /// loses frames. Keys and speech are heard later by as much.
+    #[serde(default = "period")]
+    pub period_ms: u32,
     /// Where prompts and the beep are played: `device:NAME`, `wav:PATH` or `none`; `none`.
     #[serde(default = "none")]
     pub playback: String,
@@ -38,6 +42,10 @@ pub struct Line {
 
 fn none() -> String {
     "none".to_owned()
+}
+
+fn period() -> u32 {
+    PERIOD_MS
 }
 
 fn two() -> u32 {
@@ -63,6 +71,7 @@ impl Line {
             open: Open::Always,
             channels: None,
             rate: None,
+            period_ms: period(),
             playback: none(),
             media_timeout_seconds: two(),
             device_loss: DeviceLoss::End,
@@ -82,6 +91,7 @@ impl Line {
         at("source", self.source().map(drop))?;
         at("channels", self.channels().map(drop))?;
         at("rate", self.rate().map(drop))?;
+        within(&format!("lines.{name}.period_ms"), self.period_ms, 5, 200)?;
         within(&format!("lines.{name}.media_timeout_seconds"), self.media_timeout_seconds, 1, 3_600)
     }
 

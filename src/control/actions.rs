@@ -105,7 +105,7 @@ impl Control {
             let notification = self.pressed(&call, sequence, pressed);
             let journal = self.journal().clone();
             if let Err(error) = blocking(move || journal.put_outbox(notification.as_slice())).await {
-                tracing::error!(call = %call.id, %error, "a key could not be written down for its notification");
+                tracing::error!(call = %call.id, "a key could not be written down for its notification: {error}");
             }
             self.outbox.notify_one();
         }

@@ -57,6 +57,8 @@ pub struct Setup {
     pub silence: SilenceConfig,
     /// So much audio of all heard channels waits in memory for a disk that stalls.
     pub buffer_seconds: u32,
+    /// The device is asked for so much at a time.
+    pub period_ms: u32,
     /// With no frames for so long, the device is dead, and is opened again.
     pub media_timeout: Duration,
     /// What becomes of recordings then.
@@ -82,6 +84,7 @@ impl Default for Setup {
             dtmf: DtmfConfig::default(),
             silence: SilenceConfig::default(),
             buffer_seconds: 10,
+            period_ms: capture::PERIOD_MS,
             media_timeout: Duration::from_secs(2),
             device_loss: DeviceLoss::End,
         }

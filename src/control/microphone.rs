@@ -121,7 +121,8 @@ impl Microphone {
             drop(state);
             return self.ready_desk();
         }
-        let opened = capture::open_with_lead(&self.source, lead).and_then(|capture| Chain::live(capture, &self.setup));
+        let opened = capture::open_with(&self.source, lead, self.setup.period_ms)
+            .and_then(|capture| Chain::live(capture, &self.setup));
         match opened {
             Ok(chain) => {
                 let desk = chain.desk().clone();

@@ -285,7 +285,7 @@ impl Control {
         self.until(|state| state.calls.get(&key).is_none_or(|queue| queue.is_empty())).await;
         call.turn(CallState::Terminated);
         if let Err(error) = self.save_call(&call, &[(Change::Deleted, "terminated")]).await {
-            tracing::error!(call = %call.id, %error, "the end of a call could not be written down");
+            tracing::error!(call = %call.id, "the end of a call could not be written down: {error}");
         }
         if let Some(queue) = self.state().calls.get_mut(&key) {
             queue.call = call;

@@ -113,7 +113,7 @@ pub async fn send(control: Arc<Control>) {
         let now_ms = clock::wall().as_millisecond();
         let look = blocking(move || Ok::<_, Error>((journal.due(now_ms, AT_ONCE as i64 * 4)?, journal.next_due_ms()?)));
         let (due, next_ms) = look.await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the outbox cannot be read");
+            tracing::warn!("the outbox cannot be read: {error}");
             (Vec::new(), None)
         });
         let mut started = false;
@@ -161,7 +161,7 @@ async fn attempt(control: &Control, row: OutboxRow) {
         Answer::Later(error, after) => {
             let pause = after.unwrap_or_else(|| pause(row.attempts));
             let next_ms = now_ms + pause.as_millis() as i64;
-            tracing::warn!(id, uri, error, attempts = row.attempts + 1, "a notification was not taken");
+            tracing::warn!(id, attempts = row.attempts + 1, "a notification was not taken by {uri}: {error}");
             blocking(move || match next_ms > give_up_ms {
                 true => journal.undeliverable(row.seq, &error),
                 false => journal.retry(row.seq, next_ms, &error),
@@ -169,13 +169,13 @@ async fn attempt(control: &Control, row: OutboxRow) {
             .await
         }
         Answer::Refused(error) => {
-            tracing::warn!(id, uri, error, "a notification was refused; it is kept as undeliverable");
+            tracing::warn!(id, "a notification was refused by {uri}; it is kept as undeliverable: {error}");
             blocking(move || journal.undeliverable(row.seq, &error)).await
         }
     };
     reached("delivered");
     if let Err(error) = settled {
-        tracing::error!(%error, "what came of a notification could not be written down; it may be sent again");
+        tracing::error!("what came of a notification could not be written down; it may be sent again: {error}");
         tokio::time::sleep(FIRST_PAUSE).await;
     }
 }

@@ -14,7 +14,7 @@ use super::line::{Begin, Line};
 use super::operation::{CompletionReason, Kind, Operation};
 use super::overview::Changed;
 use super::prompts::PromptError;
-use super::run::{Stage, span_of};
+use super::run::Stage;
 use super::{Control, State};
 use crate::clock;
 use crate::playback::Sound;
@@ -51,7 +51,7 @@ impl Control {
                     }),
                 }
             }
-            .instrument(span_of(id)),
+            .instrument(tracing::info_span!(parent: &entry.span, "prompts")),
         );
         entry.task = Some(task.abort_handle());
     }
@@ -112,7 +112,7 @@ impl Control {
                 // One without a sound may already join the one that has just begun.
                 control.advance(&mut state, &CallKey::new(&operation.app, &operation.call));
             }
-            .instrument(span_of(id)),
+            .instrument(tracing::info_span!(parent: &entry.span, "playing")),
         );
         entry.task = Some(task.abort_handle());
     }
@@ -139,7 +139,7 @@ impl Control {
                     }
                 }
             }
-            .instrument(span_of(id)),
+            .instrument(tracing::info_span!(parent: &entry.span, "playing")),
         );
         entry.task = Some(task.abort_handle());
     }

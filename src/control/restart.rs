@@ -28,7 +28,7 @@ pub fn operations(journal: &Journal) -> Result<HashMap<Uuid, Operation>, Journal
         match serde_json::from_str::<Operation>(&row.doc) {
             Ok(operation) => drop(operations.insert(operation.id, operation)),
             Err(error) => {
-                tracing::error!(operation = %row.id, %error, "an operation in the journal cannot be read; it is left alone");
+                tracing::error!(operation = %row.id, "an operation in the journal cannot be read; it is left alone: {error}");
             }
         }
     }
@@ -84,11 +84,13 @@ impl Control {
         let control = Arc::new(Control { settings, state, ended, changes, counts, outbox });
         for Found { id, fate } in found {
             match fate {
-                Fate::Finished { frames, .. } => tracing::warn!(id, frames, "an interrupted recording was finished"),
-                Fate::Quarantined { to, why } => {
-                    tracing::warn!(id, to = %to.display(), why, "a file that is no recording was put aside");
+                Fate::Finished { frames, .. } => {
+                    tracing::warn!(id, "an interrupted recording was finished: {frames} frames")
                 }
-                Fate::Failed(error) => tracing::error!(id, %error, "a recording could not be finished"),
+                Fate::Quarantined { to, why } => {
+                    tracing::warn!(id, "a file that is no recording was put aside as {}: {why}", to.display());
+                }
+                Fate::Failed(error) => tracing::error!(id, "a recording could not be finished: {error}"),
             }
         }
         tokio::spawn(control.clone().take_up(unfinished, ending));
@@ -121,7 +123,7 @@ impl Control {
             blocking(move || recover::describe(&path).map_err(|error| Error::new(Kind::Internal, error.to_string())));
         operation.recover(left.await.map_err(|error| error.message), clock::wall());
         while let Err(error) = self.save(&operation, Some(Change::Deleted)).await {
-            tracing::error!(operation = %operation.id, %error, "a recovered ending could not be written down; it is tried again");
+            tracing::error!(operation = %operation.id, "a recovered ending could not be written down; it is tried again: {error}");
             tokio::time::sleep(AGAIN).await;
         }
         tracing::warn!(operation = %operation.id, kept = operation.available, "an interrupted operation was ended");
@@ -142,7 +144,7 @@ async fn forget(journal: Arc<Journal>) {
         hourly.tick().await;
         let journal = journal.clone();
         if let Err(error) = blocking(move || journal.forget(oldest_key_ms(), oldest_ms(LONG))).await {
-            tracing::warn!(%error, "old rows of the journal could not be deleted");
+            tracing::warn!("old rows of the journal could not be deleted: {error}");
         }
     }
 }

@@ -119,7 +119,7 @@ pub fn remove(journal: &Journal, recordings: &Path, going: Vec<Candidate>, now: 
             absent_is_fine(std::fs::remove_file(&path)).and(absent_is_fine(std::fs::remove_file(part_of(&path))));
         match removed {
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "a recording cannot be removed; it stays with its operation");
+                tracing::error!("{} cannot be removed; it stays with its operation: {error}", path.display());
             }
             Ok(()) => gone.push(Gone { id: one.id.to_string(), app: one.app, since_ms: now.as_millisecond() }),
         }
@@ -141,7 +141,7 @@ impl Control {
         let mut ended = self.ended.subscribe();
         loop {
             if let Err(error) = self.remove_old().await {
-                tracing::warn!(%error, "retention cannot remove what it should");
+                tracing::warn!("retention cannot remove what it should: {error}");
             }
             tokio::time::sleep(PAUSE).await;
             let _ = tokio::time::timeout(LOOK, ended.changed()).await;

@@ -70,6 +70,8 @@ pub(super) struct Entry {
     pub(super) task: Option<AbortHandle>,
     /// Each who reads its recording holds one more of it.
     pub(super) reading: Arc<()>,
+    /// From its acceptance to its end: what is logged in it carries the operation's id.
+    pub(super) span: Span,
 }
 
 impl Entry {
@@ -78,7 +80,12 @@ impl Entry {
     }
 
     fn at(operation: Operation, stage: Stage) -> Entry {
+        let span = match stage {
+            Stage::Ended => Span::none(),
+            _ => tracing::info_span!(parent: None, "operation", operation = %operation.id, line = operation.line),
+        };
         Entry {
+            span,
             operation,
             stage,
             canceler: None,
@@ -106,11 +113,6 @@ pub(super) enum Stage {
     Recording(RecordingKey),
     /// It has ended, or is just being finished.
     Ended,
-}
-
-/// What is logged of an operation carries its id.
-pub(super) fn span_of(id: Uuid) -> Span {
-    tracing::info_span!(parent: None, "operation", operation = %id)
 }
 
 /// The operation for the journal.
@@ -228,7 +230,8 @@ impl Control {
                     entry.operation.run(clock::wall());
                 }
                 self.changed(Changed::Operation(id));
-                tokio::spawn(self.clone().follow(id, running.growth).instrument(span_of(id)));
+                let span = tracing::info_span!(parent: &entry.span, "recording");
+                tokio::spawn(self.clone().follow(id, running.growth).instrument(span));
             }
             Err(error) => self.finish(state, id, move |operation| {
                 let reason = match error {
@@ -289,7 +292,7 @@ impl Control {
         self.changed(Changed::Operation(id));
         let told = operation.request().is_some_and(|request| request.stream);
         if let Err(error) = self.save(&operation, told.then_some(Change::Updated)).await {
-            tracing::warn!(%error, "the start of a recording could not be written down");
+            tracing::warn!("the start of a recording could not be written down: {error}");
         }
     }
 
@@ -307,8 +310,9 @@ impl Control {
         let mut operation = entry.operation.clone();
         let key = CallKey::new(&operation.app, &operation.call);
         change(&mut operation);
+        let span = tracing::info_span!(parent: &entry.span, "ending");
         let control = self.clone();
-        tokio::spawn(async move { control.conclude(operation).await }.instrument(span_of(id)));
+        tokio::spawn(async move { control.conclude(operation).await }.instrument(span));
         // It stays in its queue until it is written down, for those who wait for that; it holds nobody up.
         self.advance(state, &key);
     }
@@ -319,7 +323,7 @@ impl Control {
         let mut shown = false;
         while let Err(error) = self.save(&operation, Some(Change::Deleted)).await {
             tries += 1;
-            tracing::error!(%error, "an ending could not be written down; it is tried again");
+            tracing::error!("an ending could not be written down; it is tried again: {error}");
             if tries == TRIES {
                 self.show(operation.clone());
                 shown = true;
@@ -335,11 +339,14 @@ impl Control {
         let mut state = self.state();
         let (id, key) = (operation.id, CallKey::new(&operation.app, &operation.call));
         self.counts.ended(&operation);
-        tracing::info!(reason = ?operation.reason, "an operation has ended");
+        match &operation.reason {
+            Some(reason) => tracing::info!("an operation has ended: {reason:?}"),
+            None => tracing::info!("an operation has ended"),
+        }
         if let Some(entry) = state.operations.get_mut(&id) {
             entry.operation = operation;
             // It says all there is to know from now on.
-            entry.growth = None;
+            (entry.growth, entry.span) = (None, Span::none());
         }
         self.changed(Changed::Operation(id));
         self.leave(&mut state, &key, id);

@@ -34,7 +34,7 @@ pub(super) fn supervise(microphone: &Arc<Microphone>) {
         }
     });
     if let Err(error) = spawned {
-        tracing::error!(%error, "no thread to look after a device: it will not be opened again");
+        tracing::error!("no thread to look after a device: it will not be opened again: {error}");
     }
 }
 
@@ -94,7 +94,7 @@ impl Supervisor {
         if self.next_try.is_some_and(|at| now < at) {
             return;
         }
-        let opened = capture::reopen(&Same::Source(microphone.source().clone()));
+        let opened = capture::reopen(&Same::Source(microphone.source().clone()), microphone.setup().period_ms);
         match opened.and_then(|capture| microphone.install(capture)) {
             Ok(()) => self.settle(),
             Err(why) => self.failed(microphone, now, &why),
@@ -134,7 +134,9 @@ impl Supervisor {
         self.settle();
         if let Some(Regained { missing_seconds, device, line }) = microphone.regain(capture) {
             let (device_hz, line_hz) = (device.hz(), line.hz());
-            tracing::info!(source = %same, device_hz, line_hz, "the device is back; {missing_seconds:.3} s are missing");
+            tracing::info!(
+                "{same} is back at {device_hz} Hz for a line of {line_hz} Hz; {missing_seconds:.3} s are missing"
+            );
         }
     }
 
@@ -153,9 +155,9 @@ impl Supervisor {
             Some(Err(TryRecvError::Disconnected)) => self.attempt = None,
             None if self.next_try.is_some_and(|at| now < at) => {}
             None => {
-                let same = same.clone();
+                let (same, period_ms) = (same.clone(), microphone.setup().period_ms);
                 self.attempt = Some(spawn(move || {
-                    let capture = capture::reopen(&same)?;
+                    let capture = capture::reopen(&same, period_ms)?;
                     let (began, frames) = (clock::now(), capture.ring.captured());
                     while frames.next_frame() == 0 {
                         if began.elapsed() >= patience {
@@ -172,7 +174,7 @@ impl Supervisor {
 
     fn failed(&mut self, microphone: &Microphone, now: Instant, why: &str) {
         if self.told != why {
-            tracing::warn!(source = %microphone.source(), %why, "the source cannot be opened; it is tried again");
+            tracing::warn!("{} cannot be opened; it is tried again: {why}", microphone.source());
             why.clone_into(&mut self.told);
         }
         microphone.still_lost(why.to_owned());

@@ -67,7 +67,7 @@ pub async fn stage(folder: &Path, uri: &str, more: &str) -> Daemon {
     Daemon::with(&staged(folder, uri, more)).await.unwrap()
 }
 
-fn staged(folder: &Path, uri: &str, more: &str) -> PathBuf {
+pub fn staged(folder: &Path, uri: &str, more: &str) -> PathBuf {
     let wav = folder.join("word.wav");
     Sound::at(8_000).hiss(200).voice(500).hiss(7_000).write(&wav);
     let source = format!("wav:{}?pace=fast", wav.display());

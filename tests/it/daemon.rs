@@ -97,10 +97,18 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// Ends it and waits until it is gone.
+    /// Kills it and waits until it is gone.
     #[allow(dead_code, reason = "benches share this file")]
     pub async fn stopped(mut self) -> Outcome<()> {
         Ok(self.child.kill().await?)
+    }
+
+    /// Asks it to end, as systemd does, and waits until it has finished all.
+    #[allow(dead_code, reason = "benches share this file")]
+    pub async fn finished(mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().await.unwrap().success());
     }
 }
 

@@ -55,5 +55,7 @@ mod terminal;
 mod tls;
 mod tokens;
 mod tones;
+#[cfg(feature = "opentelemetry")]
+mod traces;
 #[cfg(feature = "device")]
 mod vm;

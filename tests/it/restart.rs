@@ -55,12 +55,10 @@ async fn a_killed_daemon_keeps_all_but_the_last_moments_and_says_so_at_the_next_
 async fn a_stopped_daemon_finishes_what_it_records() {
     let folder = tempfile::tempdir().unwrap();
     let config = configured(folder.path());
-    let mut daemon = Daemon::with(&config).await.unwrap();
+    let daemon = Daemon::with(&config).await.unwrap();
     let running = daemon.post("/app/calls/mic/record", LONG).await.unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
-    let id = daemon.child.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert!(daemon.child.wait().await.unwrap().success());
+    daemon.finished().await;
 
     let daemon = Daemon::with(&config).await.unwrap();
     let stopped = operation(&daemon, running["id"].as_str().unwrap()).await;

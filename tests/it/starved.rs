@@ -103,5 +103,5 @@ async fn inner_refused() {
     }
     daemon.stopped().await.unwrap();
     let log = std::fs::read_to_string(log).unwrap();
-    assert_eq!(log.matches("no real-time priority for its thread").count(), 1, "{log}");
+    assert_eq!(log.matches("no real-time priority for the thread of").count(), 1, "{log}");
 }

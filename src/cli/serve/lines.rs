@@ -35,8 +35,9 @@ pub fn lines(
                 let channels: Vec<Channels> = of_source.map(|(_, other)| other.channels()).collect::<Result<_, _>>()?;
                 let heard = channels.into_iter().reduce(Channels::union).unwrap_or(Channels::ALL);
                 let media_timeout = Duration::from_secs(line.media_timeout_seconds.into());
-                let (buffer_seconds, device_loss) = (config.storage.buffer_seconds, line.device_loss);
-                let setup = Setup { heard, dtmf, silence, buffer_seconds, media_timeout, device_loss };
+                let (buffer_seconds, period_ms, device_loss) =
+                    (config.storage.buffer_seconds, line.period_ms, line.device_loss);
+                let setup = Setup { heard, dtmf, silence, buffer_seconds, period_ms, media_timeout, device_loss };
                 let microphone = Microphone::new(source.clone(), setup);
                 microphones.push((key, microphone.clone()));
                 microphone

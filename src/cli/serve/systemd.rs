@@ -63,7 +63,7 @@ pub async fn feed_watchdog(control: Arc<Control>) {
         let now: HashMap<&str, [u64; 2]> = lines.iter().filter_map(|line| Some((line.name(), line.beats()?))).collect();
         match stuck(&before, &now) {
             None => tell(&[NotifyState::Watchdog]),
-            Some((line, thread)) => tracing::error!(line, thread, "a thread does not come round: no sign of life"),
+            Some((line, thread)) => tracing::error!("the {thread} of line {line} does not come round: no sign of life"),
         }
         before = now.into_iter().map(|(line, beats)| (line.to_owned(), beats)).collect();
     }

@@ -38,10 +38,10 @@ pub async fn config(server: &config::Server) -> Result<Option<RustlsConfig>, Str
                 continue;
             }
             match current.reload_from_pem_file(&cert, &key).await {
-                Ok(()) => tracing::info!(cert = %cert.display(), "the certificate has changed and is used"),
+                Ok(()) => tracing::info!("{} has changed and is used", cert.display()),
                 // One of the two files may only be on its way: the next change is looked at again.
                 Err(error) => {
-                    tracing::warn!(cert = %cert.display(), %error, "the certificate has changed and cannot be used; the old one stays");
+                    tracing::warn!("{} has changed and cannot be used; the old one stays: {error}", cert.display());
                 }
             }
             seen = now;
