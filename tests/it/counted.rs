@@ -100,7 +100,7 @@ type Run = (u64, u64);
 pub struct Looked {
     /// Before which frames some are missing.
     pub missing: Vec<Run>,
-    /// Silence that is no gap: the card makes none, so the sound server did.
+    /// Zeros that are no gap: the card makes none.
     pub blank: Vec<Run>,
 }
 
@@ -143,7 +143,8 @@ pub struct Tally {
     pub listed: u64,
     pub missing: u64,
     pub blank: u64,
-    /// Those of the listed that may be of before, and those of the missing that may be listed later.
+    /// By how much the list ran ahead of what was missing at its beginning, which is of before; and those of the missing that
+    /// may be listed later.
     pub early: u64,
     pub late: u64,
 }
@@ -157,12 +158,17 @@ impl Tally {
             Some(((at, frames), before)) if at + frames == length => (*at, before),
             _ => (length, gaps),
         };
-        let sum = |runs: &[Run], of: &dyn Fn(u64) -> bool| runs.iter().filter(|run| of(run.0)).map(|run| run.1).sum();
+        let sum = |runs: &[Run], of: &dyn Fn(u64) -> bool| -> u64 {
+            runs.iter().filter(|run| of(run.0)).map(|run| run.1).sum()
+        };
+        // While all of it is of the recording, no more is listed than is missing so far.
+        let surplus = |end: &Run| sum(gaps, &|at| at <= end.0).saturating_sub(sum(&missing, &|at| at <= end.0));
+        let early = gaps.iter().filter(|gap| gap.0 < 2 * KNOWN_AFTER).map(surplus).max().unwrap_or(0);
         Tally {
             listed: sum(gaps, &|_| true),
             missing: sum(&missing, &|_| true),
             blank: sum(&blank, &|_| true),
-            early: sum(gaps, &|at| at < KNOWN_AFTER),
+            early,
             late: sum(&missing, &|at| at + KNOWN_AFTER > last),
         }
     }
