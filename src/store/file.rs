@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use hound::WavWriter;
 use sha2::{Digest, Sha256};
 
@@ -39,6 +40,9 @@ pub(super) struct SampleFile {
     /// Whole frames in the file.
     frames: u64,
     name_synced: bool,
+    /// A sync that is under way, on a thread of its own: a busy disk takes a second and more for it, and what is captured
+    /// meanwhile would not be in the file yet, for a kill to take.
+    syncing: Option<Receiver<io::Result<()>>>,
     /// So many are in the header.
     markers: usize,
 }
@@ -69,7 +73,16 @@ impl SampleFile {
         let batch = Batch(Arc::new(Mutex::new(Collected { file: file.try_clone()?, bytes: Vec::new() })));
         let writer = Box::new(WavWriter::new_append(batch.clone()).map_err(io_error)?);
         let samples = Samples::Hound { writer, batch };
-        Ok(SampleFile { spec, path: path.to_owned(), file, samples, frames: 0, name_synced: false, markers: 0 })
+        Ok(SampleFile {
+            spec,
+            path: path.to_owned(),
+            file,
+            samples,
+            frames: 0,
+            name_synced: false,
+            syncing: None,
+            markers: 0,
+        })
     }
 
     /// What its samples are.
@@ -102,7 +115,8 @@ impl SampleFile {
     }
 
     /// Says the number of frames in the header, and what lies where: whoever opens the file then can play them. Everything
-    /// appended so far survives a power cut after this; the first time the file's name, too.
+    /// appended so far is on its way to the disk then, where it survives a power cut; the first time the file's name, too;
+    /// but not while the sync before is under way. An error may be that of the one before.
     pub fn sync(&mut self, markers: &[Marker]) -> io::Result<()> {
         match &mut self.samples {
             Samples::Hound { writer, .. } => writer.flush().map_err(io_error)?,
@@ -113,14 +127,22 @@ impl SampleFile {
             header::set_markers(&self.file, markers)?;
         }
         reached("checkpointed");
-        self.file.sync_data()?;
-        reached("synced");
-        if !self.name_synced {
-            sync_name(&self.path)?;
-            self.name_synced = true;
-            reached("named");
+        match self.syncing.as_ref().map(Receiver::try_recv) {
+            Some(Err(TryRecvError::Empty)) => return Ok(()),
+            Some(Ok(synced)) => synced?,
+            Some(Err(TryRecvError::Disconnected)) | None => {}
         }
+        let (file, unnamed) = (self.file.try_clone()?, (!self.name_synced).then(|| self.path.clone()));
+        let (done, syncing) = bounded(1);
+        let sync = move || drop(done.send(to_disk(&file, unnamed.as_deref())));
+        std::thread::Builder::new().name("sync".into()).spawn(sync)?;
+        (self.syncing, self.name_synced) = (Some(syncing), true);
         Ok(())
+    }
+
+    /// Waits for the sync that is under way.
+    fn synced(&mut self) -> io::Result<()> {
+        self.syncing.take().and_then(|syncing| syncing.recv().ok()).unwrap_or(Ok(()))
     }
 
     /// The digest of the first `frames` frames, read back from the file.
@@ -133,10 +155,11 @@ impl SampleFile {
     pub fn finish(mut self, frames: u64, markers: &[Marker]) -> (u64, Option<StoreError>) {
         // hound writes its sizes once more when it goes: they must not be the last word.
         self.samples = Samples::Direct;
+        let synced = self.synced().map_err(|e| StoreError::io("syncing the recording", &e));
         let finished = finish(&self.file, &self.path, self.spec, frames, markers);
         let filed = sync_name(&self.path).map_err(|e| StoreError::io("syncing the recording's folder", &e));
         reached("filed");
-        let result = finished.and(filed);
+        let result = synced.and(finished).and(filed);
         (header::file_bytes(self.spec, frames), result.err())
     }
 
@@ -174,6 +197,17 @@ pub(super) fn finish(file: &File, path: &Path, spec: Spec, frames: u64, markers:
         reached(done_is);
     }
     first
+}
+
+/// The data, and the name of a file that has not got it there yet.
+fn to_disk(file: &File, unnamed: Option<&Path>) -> io::Result<()> {
+    file.sync_data()?;
+    reached("synced");
+    if let Some(path) = unnamed {
+        sync_name(path)?;
+        reached("named");
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder survive a power cut.

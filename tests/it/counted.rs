@@ -92,33 +92,45 @@ fn open(pipe: &PathBuf) -> Option<File> {
     Some(end)
 }
 
-/// Frames that are missing in a recording: at which of its frames, and how many.
-#[derive(Debug)]
-pub struct Missing {
-    pub at: u64,
-    pub frames: u64,
+/// Frames of a recording: at which of them, and how many.
+type Run = (u64, u64);
+
+/// What a recording of a counted microphone is, by its own numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// Before which frames some are missing.
+    pub missing: Vec<Run>,
+    /// Zeros that are no gap: the card makes none.
+    pub blank: Vec<Run>,
 }
 
-/// What is missing in a recording of a counted microphone, by its own numbers; what it lists as gaps is looked over.
-pub fn missing(samples: &[i16], gaps: &[(u64, u64)]) -> Vec<Missing> {
+/// Looks at a recording; what it lists as gaps is looked over.
+pub fn look(samples: &[i16], gaps: &[Run]) -> Looked {
     // Each round doubles the bits of the inverse that are right, from three on.
     let better = |inverse: u32, _| inverse.wrapping_mul(2_u32.wrapping_sub(STRETCH.wrapping_mul(inverse)));
     let back = (0..4).fold(STRETCH, better);
-    let (mut missing, mut last) = (Vec::new(), None);
+    let (mut looked, mut last) = (Looked::default(), None);
     for (at, frame) in (0..).zip(samples.chunks_exact(2)) {
         if gaps.iter().any(|(from, frames)| (*from..from + frames).contains(&at)) {
             continue;
         }
         let number = (u32::from(frame[0] as u16) | u32::from(frame[1] as u16) << 16).wrapping_mul(back);
+        if number == 0 {
+            match looked.blank.last_mut() {
+                Some((from, frames)) if *from + *frames == at => *frames += 1,
+                _ => looked.blank.push((at, 1)),
+            }
+            continue;
+        }
         if let Some(last) = last.replace(number) {
             let frames = i64::from(number) - i64::from(last) - 1;
             assert!((0..1 << 28).contains(&frames), "frame {at} has number {number} behind {last}");
             if frames > 0 {
-                missing.push(Missing { at, frames: frames as u64 });
+                looked.missing.push((at, frames as u64));
             }
         }
     }
-    missing
+    looked
 }
 
 /// A loss is known after so long at the latest (`capture::gaps`: 50 slots of 100 ms); what was lost just before a recording may
@@ -130,35 +142,40 @@ const KNOWN_AFTER: u64 = 6 * HZ;
 pub struct Tally {
     pub listed: u64,
     pub missing: u64,
-    /// Those of the listed that may be of before, and those of the missing that may be listed later.
+    pub blank: u64,
+    /// By how much the list ran ahead of what was missing at its beginning, which is of before; and those of the missing that
+    /// may be listed later.
     pub early: u64,
     pub late: u64,
 }
 
 impl Tally {
-    pub fn of(samples: &[i16], gaps: &[(u64, u64)]) -> Tally {
-        let missing = missing(samples, gaps);
+    pub fn of(samples: &[i16], gaps: &[Run]) -> Tally {
+        let Looked { missing, blank } = look(samples, gaps);
         let length = (samples.len() / 2) as u64;
         // How much is missing at its very end no number says.
         let (last, gaps) = match gaps.split_last() {
             Some(((at, frames), before)) if at + frames == length => (*at, before),
             _ => (length, gaps),
         };
-        let sum = |all: &mut dyn Iterator<Item = u64>| all.sum();
+        let sum = |runs: &[Run], of: &dyn Fn(u64) -> bool| -> u64 {
+            runs.iter().filter(|run| of(run.0)).map(|run| run.1).sum()
+        };
+        // While all of it is of the recording, no more is listed than is missing so far.
+        let surplus = |end: &Run| sum(gaps, &|at| at <= end.0).saturating_sub(sum(&missing, &|at| at <= end.0));
+        let early = gaps.iter().filter(|gap| gap.0 < 2 * KNOWN_AFTER).map(surplus).max().unwrap_or(0);
         Tally {
-            listed: sum(&mut gaps.iter().map(|gap| gap.1)),
-            missing: sum(&mut missing.iter().map(|missing| missing.frames)),
-            early: sum(&mut gaps.iter().filter(|gap| gap.0 < KNOWN_AFTER).map(|gap| gap.1)),
-            late: sum(&mut missing
-                .iter()
-                .filter(|missing| missing.at + KNOWN_AFTER > last)
-                .map(|missing| missing.frames)),
+            listed: sum(gaps, &|_| true),
+            missing: sum(&missing, &|_| true),
+            blank: sum(&blank, &|_| true),
+            early,
+            late: sum(&missing, &|at| at + KNOWN_AFTER > last),
         }
     }
 
     /// By how many frames too much is listed, or too little if it is negative, whatever lies at the edges.
     pub fn off(&self) -> i64 {
-        let off = self.listed as i64 - self.missing as i64;
+        let off = (self.listed + self.blank) as i64 - self.missing as i64;
         if off > 0 { (off - self.early as i64).max(0) } else { (off + self.late as i64).min(0) }
     }
 }
@@ -173,6 +190,7 @@ fn what_is_missing_is_known_to_the_frame() {
         [1, 2, 3, 7, 8].into_iter().flat_map(number).chain([0, 0, 0, 0]).chain(number(11)).collect();
     let tally = Tally::of(&[&samples[..], &[0; 20]].concat(), &[(5, 2), (8, 10)]);
     assert_eq!((tally.listed, tally.missing, tally.late), (2, 5, 5));
-    let missing = missing(&samples, &[(5, 2)]);
-    assert_eq!(missing.iter().map(|missing| (missing.at, missing.frames)).collect::<Vec<_>>(), [(3, 3), (7, 2)]);
+    assert_eq!(look(&samples, &[(5, 2)]).missing, [(3, 3), (7, 2)]);
+    let looked = look(&samples, &[]);
+    assert_eq!((looked.missing, looked.blank), (vec![(3, 3), (7, 2)], vec![(5, 2)]));
 }
