@@ -21,6 +21,7 @@ use super::calls::App;
 use super::error::Refusal;
 use super::operations::reason_name;
 use super::wire::all_reasons;
+use crate::capture::Source;
 use crate::clock;
 use crate::control::counts::Attempt;
 use crate::dsp::ear::Meter;
@@ -166,6 +167,10 @@ fn lines(api: &Api, page: &mut Page) {
     let lines = api.control.lines();
     let ready = lines.iter().map(|line| (line.name(), f64::from(u8::from(line.ready().is_ok()))));
     page.each("tonearm_line_ready", "gauge", "1 if the line can record.", "line", ready);
+    let devices = lines.iter().filter(|line| matches!(line.source(), Source::Device(_)));
+    let real_time = devices.filter_map(|line| Some((line.name(), f64::from(u8::from(line.health()?.is_real_time())))));
+    let help = "1 if the thread of the line's device has real-time priority.";
+    page.each("tonearm_line_real_time", "gauge", help, "line", real_time);
     let captured = lines.iter().filter_map(|line| Some((line.name(), line.captured_frames()? as f64)));
     let help = "Frames that the line's device delivered or lost since it was opened.";
     page.each("tonearm_line_captured_frames_total", "counter", help, "line", captured);

@@ -237,6 +237,7 @@ where
     let mut intake = Intake {
         producer,
         channels: usize::from(config.channels),
+        rate,
         gaps: Gaps::new(rate),
         drift: Drift::new(rate),
         first: None,
@@ -270,6 +271,7 @@ fn introduce(seat: &mut Option<rtrb::Producer<RtPriorityThreadInfo>>) {
 struct Intake<T> {
     producer: Producer<T>,
     channels: usize,
+    rate: Rate,
     gaps: Gaps,
     drift: Drift,
     /// The first callback, on the stream's clock and since the device was opened.
@@ -286,8 +288,11 @@ impl<T: Sample> Intake<T> {
         let (frames, xruns) = (samples.len() / self.channels, self.health.xruns());
         let xrun = xruns != self.xruns_seen;
         self.xruns_seen = xruns;
-        let lost = self.gaps.observe(now_ns, frames, xrun);
-        if let Some(ppm) = self.drift.observe(now_ns, frames, xrun || lost > 0) {
+        // On the stream's clock.
+        let since_first = || self.health.xrun_age().saturating_sub(opened).as_nanos() as u64;
+        let lost = self.gaps.observe(now_ns, frames, xrun.then(|| first_ns + since_first()));
+        self.health.owes(Duration::from_secs_f64(self.rate.seconds(self.gaps.owed())));
+        if let Some(ppm) = self.drift.observe(now_ns, frames, xrun || lost > 0, self.gaps.is_late()) {
             self.health.note_drift(ppm);
         }
         if lost > 0 {
@@ -306,16 +311,16 @@ struct Complaints {
 
 impl Complaints {
     fn take(&mut self, error: cpal::Error) {
-        self.count(error.kind());
+        self.count(error.kind(), self.health.age());
         // Its words travel to the keeper, so that they are freed there. When too many wait (a storm) they are freed here,
         // where cpal had allocated them: that is not real-time safe, and neither is a device in that state.
         let _ = self.letters.push(error);
     }
 
     #[cfg_attr(feature = "rtsan", rtsan_standalone::nonblocking)]
-    fn count(&mut self, kind: ErrorKind) {
+    fn count(&mut self, kind: ErrorKind, at: Duration) {
         match kind {
-            ErrorKind::Xrun => self.health.note_xrun(),
+            ErrorKind::Xrun => self.health.note_xrun(at),
             _ => self.health.note_error(),
         }
         use ErrorKind::{DeviceNotAvailable, HostUnavailable, StreamInvalidated};
@@ -367,7 +372,8 @@ mod tests {
         let health = Health::default();
         let (letters, errors) = rtrb::RingBuffer::new(ERRORS);
         let (gaps, drift) = (Gaps::new(Rate::TELEPHONE), Drift::new(Rate::TELEPHONE));
-        let intake = Intake { producer, channels: 1, gaps, drift, first: None, xruns_seen: 0, health: health.clone() };
+        let (rate, health_of) = (Rate::TELEPHONE, health.clone());
+        let intake = Intake { producer, channels: 1, rate, gaps, drift, first: None, xruns_seen: 0, health: health_of };
         (intake, Complaints { letters, health }, errors, consumer)
     }
 
@@ -376,7 +382,7 @@ mod tests {
         let (mut intake, mut complaints, _errors, mut consumer) = intake(8_000);
         intake.take(&[1; 80], 0);
         intake.take(&[2; 80], 10_000_000);
-        complaints.take(ErrorKind::Xrun.into());
+        complaints.count(ErrorKind::Xrun, intake.first.unwrap().1 + Duration::from_millis(30));
         intake.take(&[3; 80], 40_000_000);
         let mut out = [0.0; 1_000];
         assert_eq!(consumer.read(&mut out), crate::rt::ring::Read::Frames(160));
@@ -384,6 +390,17 @@ mod tests {
         assert_eq!(consumer.read(&mut out), crate::rt::ring::Read::Gap(gap));
         assert_eq!(consumer.read(&mut out), crate::rt::ring::Read::Frames(80));
         assert_eq!(intake.health.lost_frames(), 160);
+    }
+
+    #[test]
+    fn a_stream_that_ends_now_has_been_heard_up_to_what_its_last_callback_owes() {
+        let (mut intake, _complaints, _errors, _consumer) = intake(8_000);
+        intake.take(&[1; 80], 0);
+        intake.take(&[2; 80], 10_000_000);
+        assert_eq!(intake.health.heard_until(), intake.health.heard_at());
+        intake.take(&[3; 80], 320_000_000);
+        let owed = intake.health.heard_at().unwrap() - intake.health.heard_until().unwrap();
+        assert_eq!(owed, Duration::from_millis(300));
     }
 
     #[test]
@@ -396,6 +413,34 @@ mod tests {
         assert!(!complaints.health.is_dead());
         complaints.take(ErrorKind::DeviceNotAvailable.into());
         assert!(complaints.health.is_dead());
+        assert_eq!(std::iter::from_fn(|| errors.pop().ok()).count(), ERRORS);
+    }
+
+    #[test]
+    fn a_storm_of_xruns_is_filled_from_time_stamps_frame_for_frame_however_late_callbacks_are() {
+        let (mut intake, mut complaints, mut errors, mut consumer) = intake(8_000);
+        let (mut out, mut heard, mut missing) = ([0.0; 8_000], 0, 0);
+        intake.take(&[1; 80], 10_000_000);
+        let opened = intake.first.unwrap().1;
+        for n in 1..=1_000_u64 {
+            // Of each 40 ms the device drops 30 and delivers the 10 after those, up to 9 ms late.
+            let dropped_ms = n * 40;
+            complaints.take(ErrorKind::Xrun.into());
+            complaints.count(ErrorKind::Xrun, opened + Duration::from_millis(dropped_ms - 10));
+            intake.take(&[1; 80], (dropped_ms + 10 + n * 7 % 10) * 1_000_000);
+            loop {
+                match consumer.read(&mut out) {
+                    crate::rt::ring::Read::Frames(frames) => heard += frames as u64,
+                    crate::rt::ring::Read::Gap(gap) => {
+                        assert_eq!(gap.cause, GapCause::Xrun);
+                        missing += gap.frames;
+                    }
+                    crate::rt::ring::Read::Nothing => break,
+                }
+            }
+        }
+        assert_eq!((heard, missing), (80 * 1_001, 240 * 1_000));
+        assert_eq!(intake.health.lost_frames(), missing);
         assert_eq!(std::iter::from_fn(|| errors.pop().ok()).count(), ERRORS);
     }
 

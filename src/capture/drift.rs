@@ -39,9 +39,10 @@ impl Drift {
         Drift { rate, began_ns: None, frames: 0, bucket: 0, least: None, sums: Sums::default() }
     }
 
-    /// A callback brought `frames` at `now_ns`; `lost` if some were lost before it. Every second there is a new answer:
-    /// how much faster the device runs than the host, in parts per million. Neither allocates nor waits.
-    pub fn observe(&mut self, now_ns: u64, frames: usize, lost: bool) -> Option<f64> {
+    /// A callback brought `frames` at `now_ns`; `lost` if some were lost before it, `late` if it is so late that some may
+    /// have been. Every second there is a new answer: how much faster the device runs than the host, in parts per million.
+    /// Neither allocates nor waits.
+    pub fn observe(&mut self, now_ns: u64, frames: usize, lost: bool, late: bool) -> Option<f64> {
         if lost {
             *self = Drift::new(self.rate);
         }
@@ -50,6 +51,9 @@ impl Drift {
         let (at, bucket) = (elapsed_ns as f64 / 1e9, elapsed_ns / BUCKET_NS);
         // What came with the first callback was captured before it.
         self.frames += if elapsed_ns == 0 { 0 } else { frames as u64 };
+        if late {
+            return None;
+        }
         let late = at - self.rate.seconds(self.frames);
         if bucket == self.bucket {
             self.least = Some(self.least.filter(|(least, _)| *least <= late).unwrap_or((late, at)));
@@ -90,7 +94,7 @@ mod tests {
             .filter_map(|n| {
                 let due_ns = n as f64 * 1e7 / (1.0 + ppm / 1e6);
                 let late_ns = n * 7_919 % 9_001 * 1_000;
-                drift.observe(due_ns as u64 + late_ns, 480, false)
+                drift.observe(due_ns as u64 + late_ns, 480, false, false)
             })
             .last()
     }
@@ -117,8 +121,20 @@ mod tests {
             // 50 ms are lost in the middle.
             let lost = n == 6_000;
             let now_ns = (n * 10 + if n >= 6_000 { 50 } else { 0 }) * 1_000_000;
-            said = drift.observe(now_ns, 80, lost).or(said);
+            said = drift.observe(now_ns, 80, lost, false).or(said);
         }
         assert!(said.unwrap().abs() < 1.0, "{said:?}");
+    }
+    #[test]
+    fn callbacks_that_may_be_behind_a_loss_do_not_count_until_that_is_known() {
+        let mut drift = Drift::new(Rate::TELEPHONE);
+        // A pause of a second, known two seconds after it.
+        let said = (0..3_000_u64).filter_map(|n| {
+            let now_ns = (n * 10 + if n >= 2_000 { 1_000 } else { 0 }) * 1_000_000;
+            drift.observe(now_ns, 80, n == 2_200, (2_000..2_200).contains(&n))
+        });
+        for said in said {
+            assert!(said.abs() < 1.0, "{said}");
+        }
     }
 }

@@ -18,7 +18,11 @@ struct Counters {
     opened: Instant,
     /// When the last frames came, in µs since it was opened; 0 before the first.
     heard_us: AtomicU64,
+    /// How late the last frames came, in µs.
+    owed_us: AtomicU64,
     xruns: AtomicU64,
+    /// When it said so last, in ns since it was opened.
+    xrun_ns: AtomicU64,
     errors: AtomicU64,
     lost_frames: AtomicU64,
     dead: AtomicBool,
@@ -32,7 +36,9 @@ impl Default for Health {
         Health(Arc::new(Counters {
             opened: clock::now(),
             heard_us: AtomicU64::new(0),
+            owed_us: AtomicU64::new(0),
             xruns: AtomicU64::new(0),
+            xrun_ns: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             lost_frames: AtomicU64::new(0),
             dead: AtomicBool::new(false),
@@ -49,9 +55,19 @@ impl Health {
         (heard_us > 0).then(|| self.0.opened + Duration::from_micros(heard_us))
     }
 
+    /// Up to when frames came: those that should have come with the last and did not, come no more if it is closed now.
+    pub fn heard_until(&self) -> Option<Instant> {
+        self.heard_at()?.checked_sub(Duration::from_micros(self.0.owed_us.load(Ordering::Relaxed)))
+    }
+
     /// How often it said that it lost frames.
     pub fn xruns(&self) -> u64 {
         self.0.xruns.load(Ordering::Relaxed)
+    }
+
+    /// How old it was when it said so last.
+    pub fn xrun_age(&self) -> Duration {
+        Duration::from_nanos(self.0.xrun_ns.load(Ordering::Relaxed))
     }
 
     /// How many other errors it had.
@@ -89,8 +105,14 @@ impl Health {
         clock::now().saturating_duration_since(self.0.opened)
     }
 
-    /// It said that it lost frames.
-    pub fn note_xrun(&self) {
+    /// The frames that came last came so late.
+    pub fn owes(&self, late: Duration) {
+        self.0.owed_us.store(late.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// It said that it lost frames, so long after it was opened.
+    pub fn note_xrun(&self, since_opened: Duration) {
+        self.0.xrun_ns.store(since_opened.as_nanos() as u64, Ordering::Relaxed);
         self.0.xruns.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -227,6 +227,7 @@ impl Microphone {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Over) {
             State::Open(mut chain) => {
+                let since = chain.health().heard_until().unwrap_or(since);
                 let remains = chain.lose();
                 let from_frame = chain.desk().captured.next_frame();
                 *state = State::Lost(Lost { chain, why, from_frame, since });

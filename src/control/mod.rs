@@ -23,6 +23,7 @@ pub mod restart;
 pub mod retention;
 mod run;
 mod supervisor;
+mod unnamed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -124,6 +125,8 @@ pub struct Control {
 struct State {
     calls: BTreeMap<CallKey, Queue>,
     operations: Operations,
+    /// Those whose disk would not let them be finished.
+    unnamed: Vec<Uuid>,
     last_seq: i64,
     stopping: bool,
 }

@@ -94,6 +94,7 @@ impl Control {
         tokio::spawn(control.clone().take_up(unfinished, ending));
         tokio::spawn(send(control.clone()));
         tokio::spawn(control.clone().retain());
+        tokio::spawn(control.clone().finish_unnamed());
         tokio::spawn(forget(control.journal()));
         Ok(control)
     }

@@ -255,6 +255,9 @@ impl Control {
                 Phase::Recording { .. } => {}
                 Phase::Ended(outcome) => {
                     let mut state = self.state();
+                    if outcome.error.is_some() && outcome.recording.is_some() {
+                        state.unnamed.push(id);
+                    }
                     let Some(entry) = state.operations.get(&id) else { return };
                     let canceler = entry.canceler.clone();
                     let health = self.line(&entry.operation.line).and_then(|line| line.health());

@@ -199,3 +199,35 @@ fn spawn(work: impl FnOnce() -> Result<Capture, String> + Send + 'static) -> Rec
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{Feeding, Source};
+    use crate::control::chain::Setup;
+    use crate::rt::ring::ring;
+    use crate::units::Rate;
+
+    #[test]
+    fn a_device_with_more_than_20_errors_within_a_second_is_opened_anew_and_xruns_are_none() {
+        let (_device, ring) = ring::<i16>(1, 8_000);
+        let capture = Capture::of(&Source::Silence, Rate::TELEPHONE, ring, Feeding::Alone(Box::new(())));
+        let health = capture.health.clone();
+        let microphone = Microphone::hearing(capture, Source::Silence, Setup::default()).unwrap();
+        let mut supervisor = Supervisor::new(Arc::downgrade(&microphone));
+        let now = clock::now();
+        (0..10_000).for_each(|_| health.note_xrun(Duration::ZERO));
+        (0..STORM).for_each(|_| health.note_error());
+        assert!(supervisor.look(now));
+        assert!(matches!(microphone.condition(), Condition::Open { .. }));
+        health.note_error();
+        assert!(supervisor.look(now));
+        assert!(matches!(microphone.condition(), Condition::Lost(_)));
+        let open = |_: &u32| matches!(microphone.condition(), Condition::Open { errors: 0, .. });
+        let looks = (0..200).take_while(|look| {
+            idle(LOOK / 10);
+            supervisor.look(now + LOOK * *look) && !open(look)
+        });
+        assert!(looks.count() < 200, "{:?}", microphone.ready());
+    }
+}

@@ -74,6 +74,18 @@ pub fn recover(folder: &Path, known: impl Fn(&str) -> Option<u64>) -> io::Result
     Ok(all)
 }
 
+/// Finishes one whose disk would not let it be finished when it ended, after `frames`; `false` if that is done already.
+pub fn again(finished: &Path, frames: u64) -> Result<bool, StoreError> {
+    let part = part_of(finished);
+    if part.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
+        return Ok(false);
+    }
+    one(&part, finished, Some(frames))?;
+    let filed = file::sync_folder(finished.parent().unwrap_or(Path::new(".")));
+    filed.map_err(|e| StoreError::io("syncing the recording's folder", &e))?;
+    Ok(true)
+}
+
 /// Describes a finished recording of ours, for an operation that crashed between the file and the journal.
 /// `None` if there is none, or it is no file of ours. Reads all of it, for its digest.
 pub fn describe(finished: &Path) -> io::Result<Option<Left>> {

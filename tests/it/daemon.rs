@@ -71,10 +71,16 @@ impl Daemon {
 
     /// The same, with more in its environment.
     pub async fn launch_in(config: &Path, words: Stdio, environment: &[(&str, &str)]) -> Outcome<Daemon> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tonearm"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tonearm"));
+        command.envs(environment.iter().copied());
+        Daemon::launch_by(command, config, words).await
+    }
+
+    /// The same, by a command that ends in the program.
+    pub async fn launch_by(mut command: Command, config: &Path, words: Stdio) -> Outcome<Daemon> {
+        let mut child = command
             .args(["serve", "--config"])
             .arg(config)
-            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(words)
             .kill_on_drop(true)

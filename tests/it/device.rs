@@ -9,9 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::counted::{self, Counted, Tally};
 use crate::daemon::Daemon;
 use crate::echo::person_at;
+use crate::losses::{daemon, request};
 use crate::sound::Sound as Made;
+use crate::starved::heard;
 use tonearm::capture::device::{Device, open_with};
 use tonearm::cards::Wanted;
 use tonearm::playback::{Playback, Sound, beep};
@@ -263,6 +266,35 @@ fn inner_loss() {
     let died = now();
     heard.listen(&mut device, |_| died.elapsed() > Duration::from_secs(3));
     assert!(device.health.is_dead() && device.health.errors() > 0);
+}
+
+#[test]
+fn a_card_whose_clock_is_off_by_500_ppm_is_measured_and_every_frame_of_it_kept() {
+    with_card("inner_drift");
+}
+
+#[tokio::test]
+#[ignore = "run by its outer half"]
+async fn inner_drift() {
+    let _counted = Counted::start_fast(&folder(), 500);
+    let data = tempfile::tempdir().unwrap();
+    let daemon = daemon(data.path(), "device:pulse:raw", "wait").await;
+    let operation = daemon.post("/app/calls/mic/record", &request(60)).await.unwrap();
+    let began = now();
+    let measured = loop {
+        let lines = daemon.get("/lines").await.unwrap();
+        match lines["value"][0]["device"]["clockDriftPpm"].as_f64() {
+            Some(ppm) if (400.0..600.0).contains(&ppm) => break ppm,
+            other => assert!(began.elapsed() < Duration::from_secs(45), "{other:?} after 45 s"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    daemon.post("/app/calls/mic/cancelMediaProcessing", "{}").await.unwrap();
+    let operation = daemon.ended("mic", &operation).await.unwrap();
+    let (samples, gaps) = heard(&daemon, &operation).await;
+    let tally = Tally::of(&samples, &gaps);
+    assert!(tally.off().unsigned_abs() <= counted::HZ * 60 / 1_000, "{tally:?}: {operation}");
+    println!("500 ppm were measured as {measured} after {:.1} s; {tally:?}", began.elapsed().as_secs_f64());
 }
 
 #[test]

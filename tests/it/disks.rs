@@ -349,6 +349,14 @@ async fn quota() {
     run("sync", &["-f", &disk.path()]);
     let next = record(&daemon, 1).await;
     assert_eq!(daemon.ended("mic", &next).await.unwrap()["status"], "completed");
+    // With room again it is finished, without a restart.
+    let began = clock::now();
+    while !file(&disk, &cut).exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{cut}");
+        nap(100).await;
+    }
+    check(&disk, &cut);
+    assert!(!tonearm::store::part_of(&file(&disk, &cut)).exists());
     let config = daemon.config.clone();
     daemon.stopped().await.unwrap();
     let daemon = Daemon::with(&config).await.unwrap();

@@ -12,6 +12,8 @@ mod clients;
 mod cookbook;
 #[path = "../../benches/corpus/mod.rs"]
 mod corpus;
+#[cfg(feature = "device")]
+mod counted;
 mod crash;
 mod daemon;
 mod detectors;
@@ -47,6 +49,8 @@ mod soak;
 #[cfg(feature = "device")]
 mod soak_faults;
 mod sound;
+#[cfg(feature = "device")]
+mod starved;
 mod terminal;
 mod tls;
 mod tokens;

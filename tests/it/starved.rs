@@ -1,0 +1,107 @@
+//! A host that gives too little: no CPU, no real-time priority. What is lost is counted, and what it lost is known from the
+//! audio itself (`counted`).
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::counted::{Counted, HZ, Tally};
+use crate::daemon::{Daemon, configure};
+use crate::device::{folder as card, with_card_in};
+use crate::losses::{daemon, request, until};
+use crate::soak_faults::busy;
+
+/// A recording's samples, and its gaps: where and how long.
+pub async fn heard(daemon: &Daemon, operation: &Value) -> (Vec<i16>, Vec<(u64, u64)>) {
+    let location = operation["recordResourceLocation"].as_str().unwrap();
+    let bytes = daemon.send(Method::GET, location, None).await.unwrap().bytes().await.unwrap();
+    let samples = hound::WavReader::new(&bytes[..]).unwrap().into_samples().map(Result::unwrap).collect();
+    let gaps = operation["recording"]["gaps"].as_array().unwrap().iter();
+    (samples, gaps.map(|gap| (gap["at"].as_u64().unwrap(), gap["frames"].as_u64().unwrap())).collect())
+}
+
+#[test]
+fn with_two_busy_loops_a_core_what_is_lost_is_counted_and_silent() {
+    for inner in ["inner_starved_pulse", "inner_starved_alsa"] {
+        with_card_in("starved", inner);
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by its outer half"]
+async fn inner_starved_pulse() {
+    starved("device:pulse:raw").await;
+}
+
+#[tokio::test]
+#[ignore = "run by its outer half"]
+async fn inner_starved_alsa() {
+    starved("device:alsa:raw").await;
+}
+
+async fn starved(device: &str) {
+    let _counted = Counted::start(&card());
+    let data = tempfile::tempdir().unwrap();
+    let daemon = daemon(data.path(), device, "wait").await;
+    let operation = daemon.post("/app/calls/mic/record", &request(22)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut loops: Vec<_> = (0..2 * cores).map(|_| busy()).collect();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    for one in &mut loops {
+        one.kill().unwrap();
+        one.wait().unwrap();
+    }
+    // Waits for 15 s.
+    let operation = daemon.ended("mic", &operation).await.unwrap();
+    assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
+    assert_eq!(operation["recording"]["frames"], 22 * HZ, "{operation}");
+    let (samples, gaps) = heard(&daemon, &operation).await;
+    for (at, frames) in &gaps {
+        let zeros = &samples[2 * *at as usize..2 * (at + frames) as usize];
+        assert!(zeros.iter().all(|sample| *sample == 0), "a gap is zeros: {operation}");
+    }
+    let tally = Tally::of(&samples, &gaps);
+    println!("{device}: {tally:?}, {} gaps", gaps.len());
+    assert!(tally.off().unsigned_abs() <= HZ * 6 / 100, "{tally:?}: {operation}");
+}
+
+#[test]
+fn without_the_right_to_real_time_priority_it_records_says_so_once_and_a_metric_shows_it() {
+    with_card_in("starved", "inner_refused");
+}
+
+#[tokio::test]
+#[ignore = "run by its outer half"]
+async fn inner_refused() {
+    let _counted = Counted::start(&card());
+    let data = tempfile::tempdir().unwrap();
+    let lines = [("one", "device:pulse:raw"), ("two", "device:alsa:raw")];
+    let config = configure(data.path(), &lines, "").unwrap();
+    let log = data.path().join("log");
+    let words = || Stdio::from(std::fs::File::options().create(true).append(true).open(&log).unwrap());
+    // Root may do it with no limit at all, unless the capability is gone.
+    let mut command = Command::new("prlimit");
+    command.arg("--rtprio=0");
+    if rustix::process::geteuid().is_root() {
+        command.args(["setpriv", "--bounding-set=-sys_nice"]);
+    }
+    command.arg(env!("CARGO_BIN_EXE_tonearm"));
+    let daemon = Daemon::launch_by(command, &config, words()).await.unwrap();
+    until(&daemon, 200).await;
+    let operation = daemon.post("/app/calls/one/record", &request(1)).await.unwrap();
+    let operation = daemon.ended("one", &operation).await.unwrap();
+    assert_eq!(operation["recording"]["frames"], HZ, "{operation}");
+    let metrics =
+        async |daemon: &Daemon| daemon.send(Method::GET, "/metrics", None).await.unwrap().text().await.unwrap();
+    let refused = metrics(&daemon).await;
+    for line in ["one", "two"] {
+        assert!(refused.contains(&format!("tonearm_line_real_time{{line=\"{line}\"}} 0")), "{refused}");
+    }
+    daemon.stopped().await.unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches("no real-time priority for its thread").count(), 1, "{log}");
+}
