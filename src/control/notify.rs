@@ -155,13 +155,14 @@ async fn attempt(control: &Control, row: OutboxRow) {
     let now_ms = clock::wall().as_millisecond();
     let give_up_ms = row.notification.since_ms + control.settings().retry_for.as_millis() as i64;
     reached("posted");
+    // What others wrote is quoted in the log: a line break in it begins no line.
     let (id, uri) = (row.notification.webhook_id, row.notification.callback_uri);
     let settled = match answer {
         Answer::Taken => blocking(move || journal.delivered(row.seq)).await,
         Answer::Later(error, after) => {
             let pause = after.unwrap_or_else(|| pause(row.attempts));
             let next_ms = now_ms + pause.as_millis() as i64;
-            tracing::warn!(id, attempts = row.attempts + 1, "a notification was not taken by {uri}: {error}");
+            tracing::warn!(id, attempts = row.attempts + 1, "a notification was not taken by {uri:?}: {error:?}");
             blocking(move || match next_ms > give_up_ms {
                 true => journal.undeliverable(row.seq, &error),
                 false => journal.retry(row.seq, next_ms, &error),
@@ -169,7 +170,7 @@ async fn attempt(control: &Control, row: OutboxRow) {
             .await
         }
         Answer::Refused(error) => {
-            tracing::warn!(id, "a notification was refused by {uri}; it is kept as undeliverable: {error}");
+            tracing::warn!(id, "a notification was refused by {uri:?}; it is kept as undeliverable: {error:?}");
             blocking(move || journal.undeliverable(row.seq, &error)).await
         }
     };
