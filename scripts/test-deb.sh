@@ -47,7 +47,7 @@ settles 'http GET /readyz "" | grep "\"ready\":true"'
 operation=$(ended "$(record 2)")
 [ "$(member completionReason <<< "$operation")" = maxRecordDurationReached ] || fail "$operation"
 echo "from the package to a recording of 2 s: $(echo "$(up) $began" | awk '{print $1 - $2}') s"
-http GET /lines '' | grep '"realTime":true' > /dev/null || fail 'its threads have no real-time priority'
+http GET /readyz '' | grep '"realTime":true' > /dev/null || fail 'its threads have no real-time priority'
 # As the daemon's user, and with what the unit grants; nobody keeps this machine's clock right.
 checked=$(systemd-run -qP -p DynamicUser=yes -p User=tonearm -p StateDirectory=tonearm -p SupplementaryGroups=audio \
   -p LimitRTPRIO=20 tonearm check 2>&1 || true)

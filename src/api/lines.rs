@@ -26,10 +26,11 @@ pub async fn healthz() -> Response {
 /// Which lines can record.
 pub async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let all = api.control.lines();
-    let ready = |line: &Arc<Line>| line.ready().err();
-    let lines = all.iter().map(|line| (line.name(), ready(line)));
-    let lines: Vec<LineReadyBody> =
-        lines.map(|(line, reason)| LineReadyBody { line, ready: reason.is_none(), reason }).collect();
+    let lines = all.iter().map(|line| {
+        let (reason, real_time) = (line.ready().err(), line.health().map(|health| health.is_real_time()));
+        LineReadyBody { line: line.name(), ready: reason.is_none(), reason, real_time }
+    });
+    let lines: Vec<LineReadyBody> = lines.collect();
     let ready = lines.iter().all(|line| line.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(ReadyBody { ready, lines })).into_response()

@@ -309,6 +309,9 @@ pub struct LineReadyBody<'a> {
     pub ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a device: whether its threads have real-time priority.
+    #[serde(rename = "realTime", skip_serializing_if = "Option::is_none")]
+    pub real_time: Option<bool>,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -29,6 +29,9 @@ pub struct Check {
     json: bool,
 }
 
+/// What the first finding is about.
+const CONFIGURATION: &str = "configuration";
+
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -52,38 +55,39 @@ impl Finding {
 
 impl Check {
     pub fn run(&self) -> Done {
-        let findings = self.look();
-        self.print(&findings).map_err(|error| Failure::Failed(error.to_string()))?;
+        let print = |findings: &[Finding]| self.print(findings).map_err(|error| Failure::Failed(error.to_string()));
+        let config = match Config::find(self.config.as_deref()) {
+            Ok(config) => config,
+            Err(error) => {
+                let next = "mend it there; every key with what is valid: reference/configuration.md, in /usr/share/doc/tonearm";
+                print(&[Finding::to_do(CONFIGURATION, error.to_string().trim_end(), next)])?;
+                return Err(Failure::Misused("nothing else can be looked at without a configuration".to_owned()));
+            }
+        };
+        let findings = self.look(&config);
+        print(&findings)?;
         match findings.iter().filter(|one| one.next.is_some()).count() {
             0 => Ok(()),
             n => Err(Failure::Failed(format!("{n} of {} need something done", findings.len()))),
         }
     }
 
-    fn look(&self) -> Vec<Finding> {
-        let what = "configuration";
-        let config = match Config::find(self.config.as_deref()) {
-            Ok(config) => config,
-            Err(error) => {
-                let next = "mend it there; every key with what is valid: reference/configuration.md, in /usr/share/doc/tonearm";
-                return vec![Finding::to_do(what, error.to_string().trim_end(), next)];
-            }
-        };
+    fn look(&self, config: &Config) -> Vec<Finding> {
         let lines: Vec<&str> = config.lines.iter().map(|(name, _)| name.as_str()).collect();
         let place = Config::place(self.config.as_deref());
         let place = place.map_or("the defaults".to_owned(), |file| file.display().to_string());
         let read = format!("{place}, lines: {}", lines.join(", "));
-        let (port, daemon) = network::port(&config);
-        let mut findings = vec![Finding::well(what, read), host::user(), port];
-        findings.extend(data::folder(&config, daemon.is_some()));
-        findings.push(data::tokens(&config));
-        findings.extend(data::secrets(&config));
-        findings.extend(lines::lines(&config, daemon.as_deref()));
-        if lines::has_device(&config) {
+        let (port, daemon) = network::port(config);
+        let mut findings = vec![Finding::well(CONFIGURATION, read), host::user(), port];
+        findings.extend(data::folder(config, daemon.is_some()));
+        findings.push(data::tokens(config));
+        findings.extend(data::secrets(config));
+        findings.extend(lines::lines(config, daemon.as_deref()));
+        if lines::has_device(config) {
             findings.push(host::real_time());
         }
         findings.push(host::clock());
-        findings.extend(network::hosts(&config));
+        findings.extend(network::hosts(config));
         findings
     }
 

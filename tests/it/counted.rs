@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::device::now;
 
@@ -24,6 +24,7 @@ const STRETCH: u32 = 0x9E37_79B1;
 
 /// The card; it stops when this is dropped.
 pub struct Counted {
+    began: Instant,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,10 +37,15 @@ impl Counted {
 
     /// The same, with a clock that is too fast by so many parts per million.
     pub fn start_fast(card: &Path, ppm: u32) -> Counted {
-        let over = Arc::new(AtomicBool::new(false));
+        let (began, over) = (now(), Arc::new(AtomicBool::new(false)));
         let (pipe, ended) = (card.join("raw"), over.clone());
-        let thread = std::thread::spawn(move || make(&pipe, ppm, &ended));
-        Counted { over, thread: Some(thread) }
+        let thread = std::thread::spawn(move || make(began, &pipe, ppm, &ended));
+        Counted { began, over, thread: Some(thread) }
+    }
+
+    /// How many frames a card that is not fast has made by now.
+    pub fn made(&self) -> u64 {
+        (self.began.elapsed().as_nanos() * u128::from(HZ) / 1_000_000_000) as u64
     }
 }
 
@@ -51,8 +57,8 @@ impl Drop for Counted {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a card runs in real time")]
-fn make(pipe: &PathBuf, ppm: u32, over: &AtomicBool) {
-    let (began, mut next) = (now(), 0_u64);
+fn make(began: Instant, pipe: &PathBuf, ppm: u32, over: &AtomicBool) {
+    let mut next = 0_u64;
     // What the pipe has no room for in the middle of a frame.
     let (mut end, mut rest): (Option<File>, Vec<u8>) = (None, Vec::new());
     while !over.load(Ordering::Relaxed) {
@@ -102,6 +108,8 @@ pub struct Looked {
     pub missing: Vec<Run>,
     /// Zeros that are no gap: the card makes none.
     pub blank: Vec<Run>,
+    /// The number of its last frame.
+    pub last: u64,
 }
 
 /// Looks at a recording; what it lists as gaps is looked over.
@@ -122,6 +130,7 @@ pub fn look(samples: &[i16], gaps: &[Run]) -> Looked {
             }
             continue;
         }
+        looked.last = u64::from(number);
         if let Some(last) = last.replace(number) {
             let frames = i64::from(number) - i64::from(last) - 1;
             assert!((0..1 << 28).contains(&frames), "frame {at} has number {number} behind {last}");
@@ -151,7 +160,7 @@ pub struct Tally {
 
 impl Tally {
     pub fn of(samples: &[i16], gaps: &[Run]) -> Tally {
-        let Looked { missing, blank } = look(samples, gaps);
+        let Looked { missing, blank, .. } = look(samples, gaps);
         let length = (samples.len() / 2) as u64;
         // How much is missing at its very end no number says.
         let (last, gaps) = match gaps.split_last() {

@@ -129,7 +129,7 @@ async fn inner_killed_alsa() {
 }
 
 async fn killed(device: &str) {
-    let _counted = Counted::start(&folder());
+    let card = Counted::start(&folder());
     let data = tempfile::tempdir().unwrap();
     let daemon = daemon(data.path(), device, "wait").await;
     let operation = daemon.post("/app/calls/mic/record", &request(8)).await.unwrap();
@@ -144,6 +144,7 @@ async fn killed(device: &str) {
     until(&daemon, 200).await;
     let ready = now();
     let operation = daemon.ended("mic", &operation).await.unwrap();
+    let made = card.made();
     assert!(began.elapsed().as_secs_f64() > 7.8, "it ended when its time was over");
     assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
     assert_eq!(operation["recording"]["frames"], 8 * HZ);
@@ -158,11 +159,16 @@ async fn killed(device: &str) {
     }
     // Frame by frame what the card made, but for what is missing, and that is what is listed: so the limit counted the gap.
     let (frames, at) = gaps.iter().map(|(at, frames)| (*frames, *at)).max().unwrap();
-    let jump = look(&samples, &gaps).missing.into_iter().find(|(behind, _)| *behind == at + frames);
-    let jumped = jump.map_or(0, |(_, frames)| frames);
-    assert!(jumped.abs_diff(frames) <= HZ * 180 / 1_000, "{jumped} are missing where {frames} are listed: {operation}");
+    let looked = look(&samples, &gaps);
+    let jump = looked.missing.iter().find(|(behind, _)| *behind == at + frames);
+    let jumped = jump.map_or(0, |(_, frames)| *frames);
+    // ALSA's plugin may hold frames back for good when it is opened anew on a busy host. By the clock they are missing, and they
+    // are on their way yet when the recording ends.
+    let (slack, under_way) = (HZ * 180 / 1_000, made.saturating_sub(looked.last));
+    let holds = |listed: u64, missing: u64| missing <= listed + slack && listed <= missing + slack.max(under_way);
+    assert!(holds(frames, jumped), "{jumped} missing, {frames} listed, {under_way} under way: {looked:?}, {operation}");
     let tally = Tally::of(&samples, &gaps);
-    assert!(tally.listed.abs_diff(tally.missing) <= HZ * 180 / 1_000, "{tally:?}: {operation}");
+    assert!(holds(tally.listed, tally.missing), "{tally:?}, {under_way} under way: {operation}");
     println!("{device}: {missing:.3} s missing, {:.3} s from death to life, {tally:?}", (back - gone).as_secs_f64());
 }
 

@@ -91,7 +91,8 @@ async fn inner_refused() {
     }
     command.arg(env!("CARGO_BIN_EXE_tonearm"));
     let daemon = Daemon::launch_by(command, &config, words()).await.unwrap();
-    until(&daemon, 200).await;
+    let ready = until(&daemon, 200).await;
+    assert!(ready["lines"].as_array().unwrap().iter().all(|line| line["realTime"] == false), "{ready}");
     let operation = daemon.post("/app/calls/one/record", &request(1)).await.unwrap();
     let operation = daemon.ended("one", &operation).await.unwrap();
     assert_eq!(operation["recording"]["frames"], HZ, "{operation}");
