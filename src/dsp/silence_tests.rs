@@ -245,6 +245,15 @@ fn the_end_is_found_in_spite_of_what_rooms_and_microphones_add() {
 }
 
 #[test]
+fn a_click_just_behind_speech_is_not_its_end() {
+    let mut audio = vec![0.0; 32_000];
+    speak(&mut audio, 0.1, 0.5, 2.0);
+    audio[17_230] = 0.5;
+    let (_, last, _) = span(&hear(&mut detector(8_000), &audio, 80), 8_000);
+    assert!((last - 2.0).abs() < 0.05, "{last}");
+}
+
+#[test]
 fn who_speaks_more_softly_than_another_before_is_heard_after_a_while() {
     let mut audio = vec![0.0; 160_000];
     add(&mut audio, 8_000, 0.0003, 0.0, 20.0);
