@@ -40,27 +40,46 @@ impl BandPass {
     }
 }
 
-/// Outputs made at a time, and what their smoothed inputs need of room: the spread is 6 at most (below 16 kHz).
-const PIECE: usize = 64;
-const ROOM: usize = PIECE + 2 * 6;
+/// Outputs made at a time.
+const LANES: usize = 16;
 
 /// Every output by the same additions in the same order, wherever it lies in a run.
 #[multiversion(targets("x86_64+avx2"))]
 fn run(input: &[f32], spread: usize, out: &mut [f32]) {
-    let mut room = [0.0f32; ROOM];
-    for (piece, out) in out.chunks_mut(PIECE).enumerate() {
-        let (from, count) = (piece * PIECE, out.len());
-        let smooth = &mut room[..count + 2 * spread];
-        let all = smooth.len();
-        let (early, middle, late) = (&input[from..][..all], &input[from + 1..][..all], &input[from + 2..][..all]);
-        for n in 0..all {
-            smooth[n] = (early[n] + late[n]) + 2.0 * middle[n];
-        }
-        let (early, middle, late) = (&smooth[..count], &smooth[spread..][..count], &smooth[2 * spread..][..count]);
-        for n in 0..count {
-            out[n] = ((late[n] + early[n]) - 2.0 * middle[n]) / 16.0;
-        }
+    let count = out.len();
+    // Of one length, so that one look tells for all three whether a group lies within.
+    let inputs = [0, spread, 2 * spread].map(|from| &input[from..][..count + 2]);
+    if count < LANES {
+        (0..count).for_each(|at| group::<1>(inputs, out, at));
+        return;
     }
+    for index in 0..count.div_ceil(LANES) {
+        // The last group begins so early that it is whole: what it makes again is the same.
+        group::<LANES>(inputs, out, (index * LANES).min(count - LANES));
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
+fn group<const LANES: usize>([early, middle, late]: [&[f32]; 3], out: &mut [f32], at: usize) {
+    let early: [f32; LANES] = smooth(early, at);
+    let middle: [f32; LANES] = smooth(middle, at);
+    let late: [f32; LANES] = smooth(late, at);
+    let out = &mut out[at..][..LANES];
+    for lane in 0..LANES {
+        out[lane] = ((late[lane] + early[lane]) - 2.0 * middle[lane]) / 16.0;
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "as in `group`")]
+fn smooth<const LANES: usize>(input: &[f32], at: usize) -> [f32; LANES] {
+    let input = &input[at..][..LANES + 2];
+    let mut smooth = [0.0; LANES];
+    for lane in 0..LANES {
+        smooth[lane] = (input[lane] + input[lane + 2]) + 2.0 * input[lane + 1];
+    }
+    smooth
 }
 
 #[cfg(test)]

@@ -145,19 +145,31 @@ fn bessel_i0(x: f64) -> f64 {
     sum
 }
 
+/// Samples copied at a time.
+const COPIED: usize = 16;
+
 /// Copies samples; what is no audio becomes 0.
 #[multiversion(targets("x86_64+avx2"))]
-#[allow(
-    clippy::needless_range_loop,
-    reason = "a zip stays a call in code for AVX2, and a call costs more than all of this"
-)]
 pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     let count = from.len().min(to.len());
-    let (from, to) = (&from[..count], &mut to[..count]);
-    for n in 0..count {
-        let size = from[n].abs();
+    if count < COPIED {
+        (0..count).for_each(|at| copy_group::<1>(from, to, at));
+        return;
+    }
+    for index in 0..count.div_ceil(COPIED) {
+        // The last group begins so early that it is whole.
+        copy_group::<COPIED>(from, to, (index * COPIED).min(count - COPIED));
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
+fn copy_group<const LANES: usize>(from: &[f32], to: &mut [f32], at: usize) {
+    let (from, to) = (&from[at..][..LANES], &mut to[at..][..LANES]);
+    for lane in 0..LANES {
+        let size = from[lane].abs();
         // A NaN fails both comparisons.
-        to[n] = if (FAINTEST..=LOUDEST).contains(&size) { from[n] } else { 0.0 };
+        to[lane] = if (FAINTEST..=LOUDEST).contains(&size) { from[lane] } else { 0.0 };
     }
 }
 
@@ -165,7 +177,7 @@ pub(super) fn copy(from: &[f32], to: &mut [f32]) {
 const PIECE: usize = 16;
 
 #[multiversion(targets("x86_64+avx2"))]
-#[allow(clippy::needless_range_loop, reason = "as in `copy`")]
+#[allow(clippy::needless_range_loop, reason = "as in `copy_group`")]
 fn filter(line: &[f32], taps: &[f32], factor: usize, out: &mut [f32]) {
     let taps = taps.as_chunks::<LANES>().0;
     // Lanes are kept and added up afterwards: added up at once, the compiler makes pairs of them and works in two lanes.

@@ -53,6 +53,8 @@ pub(super) struct Fit {
 
 /// How often the frequencies are corrected. Starting within 25 Hz, two rounds leave less than 0.05 Hz.
 const ROUNDS: usize = 2;
+/// A correction that changes the phase at the end of the span by less is not worth another round: 0.05 Hz over 11 ms.
+const CORRECT: f64 = 0.0035;
 /// Who begins within a few Hz explains 0.9 of a tone at once; below this the rounds are not worth their time.
 const HOPELESS: f64 = 0.6;
 
@@ -62,11 +64,12 @@ impl Fit {
         let span = Folded::new(span);
         let mut fit = at(&span, low, high);
         for _ in 0..ROUNDS {
-            if fit.purity() < HOPELESS {
+            let errors = [&fit.low, &fit.high].map(|sine| sine.across().1);
+            if fit.purity() < HOPELESS || errors.iter().all(|error| error.abs() < CORRECT) {
                 break;
             }
-            let turn = |sine: &Sine| sine.omega + (sine.across().1 / fit.half).clamp(-0.02, 0.02);
-            fit = at(&span, turn(&fit.low), turn(&fit.high));
+            let turns = errors.map(|error| (error / fit.half).clamp(-0.02, 0.02));
+            fit = at(&span, fit.low.omega + turns[0], fit.high.omega + turns[1]);
         }
         fit
     }
@@ -76,28 +79,15 @@ impl Fit {
         if self.energy > 0.0 { (self.explained / self.energy).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// Takes the two sines, as they were before a filter passed them by these gains, out of a span, and hands over the
-    /// waves that they are made of.
+    /// The two sines as they were before a filter passed them by these gains, folded as a span is.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
-    pub fn take_from(&self, span: &mut Folded, gains: [f64; 2]) -> [[Wave; 2]; GROUPS] {
-        let mut waves = [[Wave::default(); 2]; GROUPS];
-        let mut turns = [Turn::new(self.low.omega), Turn::new(self.high.omega)];
-        for group in 0..span.groups() {
-            let slope = span.slope(group);
-            for (tone, sine) in [&self.low, &self.high].into_iter().enumerate() {
-                let Wave { cos, sin } = turns[tone].wave;
-                for lane in 0..LANES {
-                    span.even[group][lane] -=
-                        2.0 * (sine.re * cos[lane] - sine.slope_im * slope[lane] * sin[lane]) / gains[tone];
-                    span.odd[group][lane] -=
-                        2.0 * (sine.slope_re * slope[lane] * cos[lane] - sine.im * sin[lane]) / gains[tone];
-                }
-                waves[group][tone] = turns[tone].wave;
-                turns[tone].step();
-            }
-        }
-        waves
+    pub fn model(&self, gains: [f64; 2]) -> Model {
+        let [low, high] = [&self.low, &self.high].map(|sine| Turn::new(0.5, sine.omega));
+        let scaled = |sine: &Sine, gain: f64| {
+            let scale = 2.0 / gain;
+            [sine.re * scale, sine.im * scale, sine.slope_re * scale, sine.slope_im * scale]
+        };
+        Model { turns: [low, high], sines: [scaled(&self.low, gains[0]), scaled(&self.high, gains[1])] }
     }
 
     /// How far the two sines reach from the middle of the fitted span: `signal` is what follows the middle (or, with
@@ -105,33 +95,52 @@ impl Fit {
     /// ended, to the sample that makes "sines up to here, nothing beyond" fit best. What fits reaches half-way to the end
     /// of the span at least.
     pub fn reach(&self, signal: &[f32], back: bool) -> usize {
-        let (sign, from) = (if back { -1.0 } else { 1.0 }, (0.5 * self.half) as usize);
-        let first = from as f64 + 0.5;
-        let mut tones = [&self.low, &self.high].map(|sine| (*sine, angle(first * sine.omega), angle(sine.omega)));
-        let (mut gain, mut best, mut reach) = (0.0, 0.0, from);
-        for n in from..signal.len() {
-            let heard = f64::from(signal[if back { signal.len() - 1 - n } else { n }]);
-            // Beyond the span the amplitude is taken as it was at its end.
-            let t = ((n as f64 + 0.5) / self.half).min(1.0) * sign;
-            let mut model = 0.0;
-            for (sine, at, step) in &mut tones {
-                model += (sine.re + sine.slope_re * t) * at.0 - (sine.im + sine.slope_im * t) * at.1 * sign;
-                *at = turned(*at, *step);
+        reach(self, signal, back)
+    }
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn reach(fit: &Fit, signal: &[f32], back: bool) -> usize {
+    let (sign, from) = (if back { -1.0 } else { 1.0 }, (0.5 * fit.half) as usize);
+    let (mut first, step) = (from as f64 + 0.5, 1.0 / fit.half);
+    let sines = [&fit.low, &fit.high];
+    let mut turns = sines.map(|sine| Turn::new(first, sine.omega));
+    let (mut gain, mut best, mut reach) = (0.0, 0.0, from);
+    for at in (from..signal.len()).step_by(LANES) {
+        let count = LANES.min(signal.len() - at);
+        let mut heard = [0.0; LANES];
+        for lane in 0..count {
+            heard[lane] = f64::from(signal[if back { signal.len() - 1 - at - lane } else { at + lane }]);
+        }
+        let mut model = [0.0; LANES];
+        for (sine, turn) in sines.iter().zip(&mut turns) {
+            for lane in 0..LANES {
+                // Beyond the span the amplitude is taken as it was at its end.
+                let t = ((first + lane as f64) * step).min(1.0) * sign;
+                let (re, im) = (sine.re + sine.slope_re * t, sine.im + sine.slope_im * t);
+                model[lane] += re * turn.wave.cos[lane] - sign * im * turn.wave.sin[lane];
             }
-            // What the squared error falls by if the sines last for this sample too: y² − (y − m)².
-            gain += model * (2.0 * heard - model);
+            turn.step();
+        }
+        // What the squared error falls by if the sines last for this sample too: y² − (y − m)².
+        for lane in 0..LANES {
+            heard[lane] = model[lane] * (2.0 * heard[lane] - model[lane]);
+        }
+        for (lane, fall) in heard.iter().enumerate().take(count) {
+            gain += fall;
             if gain > best {
-                (best, reach) = (gain, n + 1);
+                (best, reach) = (gain, at + lane + 1);
             }
         }
-        reach
+        first += LANES as f64;
     }
+    reach
 }
 
 /// Fits by sines of exactly these frequencies.
 #[multiversion(targets("x86_64+avx2"))]
 fn at(span: &Folded, low: f64, high: f64) -> Fit {
-    let (mut l, mut h) = (Turn::new(low), Turn::new(high));
+    let (mut l, mut h) = (Turn::new(0.5, low), Turn::new(0.5, high));
     // What the signal has along cosine and sine of either tone, and along the same times τ/T; and its energy.
     let (mut plain, mut sloped) = ([[0.0; LANES]; 4], [[0.0; LANES]; 4]);
     for group in 0..span.groups() {
@@ -204,7 +213,8 @@ impl Folded {
             (even[n], odd[n]) = (future + past, future - past);
         }
         let mut energy = [0.0; LANES];
-        for (even, odd) in folded.even.iter().zip(&folded.odd) {
+        for group in 0..folded.groups() {
+            let (even, odd) = (&folded.even[group], &folded.odd[group]);
             (0..LANES).for_each(|lane| energy[lane] += even[lane] * even[lane] + odd[lane] * odd[lane]);
         }
         folded.energy = 0.5 * sum(energy);
@@ -223,7 +233,7 @@ impl Folded {
 
     /// τ/T of a group.
     #[inline(always)]
-    fn slope(&self, group: usize) -> [f64; LANES] {
+    pub fn slope(&self, group: usize) -> [f64; LANES] {
         let (first, step) = ((group * LANES) as f64 + 0.5, 1.0 / self.half);
         std::array::from_fn(|lane| (first + lane as f64) * step)
     }
@@ -255,10 +265,10 @@ struct Turn {
 }
 
 impl Turn {
-    /// Begins at the distances ½, 3⁄2 … of samples.
+    /// Begins at this distance, in samples.
     #[inline(always)]
-    fn new(omega: f64) -> Turn {
-        let (mut at, one) = (angle(0.5 * omega), angle(omega));
+    fn new(first: f64, omega: f64) -> Turn {
+        let (mut at, one) = (angle(first * omega), angle(omega));
         let mut wave = Wave::default();
         for lane in 0..LANES {
             (wave.cos[lane], wave.sin[lane]) = at;
@@ -277,6 +287,45 @@ impl Turn {
         for lane in 0..LANES {
             self.wave.sin[lane] = cos[lane] * self.step.1 + sin[lane] * self.step.0;
         }
+    }
+}
+
+/// Two sines, folded, a group at a time.
+pub(super) struct Model {
+    turns: [Turn; 2],
+    /// Of each tone the real and the imaginary part, and what they change by over half a span.
+    sines: [[f64; 4]; 2],
+}
+
+/// One group of a [`Model`].
+pub(super) struct Group {
+    /// What the two sines are made of.
+    pub waves: [Wave; 2],
+    pub even: [f64; LANES],
+    pub odd: [f64; LANES],
+}
+
+impl Model {
+    /// The next group, of the first `count` lanes; the others are zeros.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
+    pub fn next(&mut self, slope: [f64; LANES], count: usize) -> Group {
+        let mut waves = [self.turns[0].wave, self.turns[1].wave];
+        for lane in count..LANES {
+            for wave in &mut waves {
+                (wave.cos[lane], wave.sin[lane]) = (0.0, 0.0);
+            }
+        }
+        let (mut even, mut odd) = ([0.0; LANES], [0.0; LANES]);
+        for tone in 0..2 {
+            let (Wave { cos, sin }, [re, im, slope_re, slope_im]) = (&waves[tone], self.sines[tone]);
+            for lane in 0..LANES {
+                even[lane] += re * cos[lane] - slope_im * slope[lane] * sin[lane];
+                odd[lane] += slope_re * slope[lane] * cos[lane] - im * sin[lane];
+            }
+            self.turns[tone].step();
+        }
+        Group { waves, even, odd }
     }
 }
 

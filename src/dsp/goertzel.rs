@@ -7,6 +7,7 @@
 
 use super::tone::{HIGH_HZ, LOW_HZ};
 use multiversion::multiversion;
+use multiversion::target::selected_target;
 
 /// Four rows, then four columns.
 pub(super) const BINS: usize = 8;
@@ -25,11 +26,12 @@ impl Bins {
 
     /// `earlier` followed by `self`: the sum over both spans, seen from where the earlier one is seen from.
     #[inline(always)]
-    pub fn after(&self, earlier: &Bins, turn: &Bins) -> Bins {
-        let mut sum = Bins::ZERO;
+    fn after(&self, earlier: &Bins, turn: &Bins, fused: bool) -> Bins {
+        let mut sum = *earlier;
         for bin in 0..BINS {
-            sum.re[bin] = earlier.re[bin] + self.re[bin] * turn.re[bin] - self.im[bin] * turn.im[bin];
-            sum.im[bin] = earlier.im[bin] + self.re[bin] * turn.im[bin] + self.im[bin] * turn.re[bin];
+            let (re, im) = (self.re[bin], self.im[bin]);
+            sum.re[bin] = add(add(sum.re[bin], re, turn.re[bin], fused), -im, turn.im[bin], fused);
+            sum.im[bin] = add(add(sum.im[bin], re, turn.im[bin], fused), im, turn.re[bin], fused);
         }
         sum
     }
@@ -54,12 +56,61 @@ pub(super) struct Bank {
     turns: [Bins; 2],
 }
 
-/// What a hop amounts to, with those before it.
-pub(super) struct Sums {
-    pub energy: f32,
-    /// Two hops, and four.
-    pub two: Bins,
-    pub four: Bins,
+/// The last hops of a signal, and what they sum up to.
+pub(super) struct Spans {
+    /// The energies of the last eight, the last one first.
+    pub energies: [f32; 8],
+    hops: usize,
+    one: Bins,
+    twos: [Bins; 2],
+    fours: [Bins; 8],
+}
+
+impl Spans {
+    /// After nothing.
+    pub const EMPTY: Spans =
+        Spans { energies: [0.0; 8], hops: 0, one: Bins::ZERO, twos: [Bins::ZERO; 2], fours: [Bins::ZERO; 8] };
+
+    /// Adds a hop, unless it and all before are nothing; its energy.
+    #[inline(always)]
+    fn add(
+        &mut self,
+        samples: &[f32],
+        table: &[Row],
+        turns: &[Bins; 2],
+        (faint, idle): (f32, bool),
+        fused: bool,
+    ) -> f32 {
+        let energy = energy(samples);
+        let nothing = energy < faint;
+        if nothing && idle {
+            return energy;
+        }
+        let one = if nothing { Bins::ZERO } else { correlate(samples, table, fused) };
+        let two = one.after(&self.one, &turns[0], fused);
+        self.fours[self.hops % 8] = two.after(&self.twos[self.hops % 2], &turns[1], fused);
+        self.twos[self.hops % 2] = two;
+        self.one = one;
+        self.hops = self.hops.wrapping_add(1);
+        self.energies.copy_within(..7, 1);
+        self.energies[0] = energy;
+        energy
+    }
+
+    /// The last two hops.
+    pub fn two(&self) -> &Bins {
+        &self.twos[self.hops.wrapping_sub(1) % 2]
+    }
+
+    /// The last four hops.
+    pub fn four(&self) -> &Bins {
+        &self.fours[self.hops.wrapping_sub(1) % 8]
+    }
+
+    /// The four hops before those.
+    pub fn four_before(&self) -> &Bins {
+        &self.fours[self.hops.wrapping_sub(5) % 8]
+    }
 }
 
 impl Bank {
@@ -83,13 +134,13 @@ impl Bank {
     /// The sums of `samples · e^(−jωτ)` over one hop, τ counted from its middle.
     #[cfg(test)]
     pub fn correlate(&self, samples: &[f32]) -> Bins {
-        correlate(samples, &self.table)
+        correlate(samples, &self.table, false)
     }
 
-    /// Hears the next hop, which is nothing if its energy is below `faint`. `last` is the hop before, and becomes this one;
-    /// `two` are the two hops that ended two hops ago. If those are nothing too, `idle` spares adding them up.
-    pub fn hear(&self, samples: &[f32], (faint, idle): (f32, bool), last: &mut Bins, two: &Bins) -> Sums {
-        hear(samples, self, (faint, idle), last, two)
+    /// Hears the next hop, which is nothing if its energy is below `faint`, and says what that is. If the hops before are
+    /// nothing either, `idle` spares adding them up.
+    pub fn hear(&self, samples: &[f32], (faint, idle): (f32, bool), spans: &mut Spans) -> f32 {
+        hear(samples, self, (faint, idle), spans)
     }
 
     /// The turn that stands for `hops` hops.
@@ -127,18 +178,20 @@ fn energy(samples: &[f32]) -> f32 {
     (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
 
+/// A hop at 8 kHz, which is where 8, 16, 32, 48, 96 and 192 kHz come to.
+const USUAL_HOP: usize = 20;
+
 /// In one piece, so that the choice of instructions is made once a hop.
-#[multiversion(targets("x86_64+avx2"))]
-fn hear(samples: &[f32], bank: &Bank, (faint, idle): (f32, bool), last: &mut Bins, two: &Bins) -> Sums {
-    let energy = energy(samples);
-    let nothing = energy < faint;
-    if nothing && idle {
-        return Sums { energy, two: Bins::ZERO, four: Bins::ZERO };
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn hear(samples: &[f32], bank: &Bank, (faint, idle): (f32, bool), spans: &mut Spans) -> f32 {
+    const FUSED: bool = selected_target!().supports_feature_str("fma");
+    let usual: (Result<&[f32; USUAL_HOP], _>, Result<&[Row; USUAL_HOP / 2], _>) =
+        (samples.try_into(), (&*bank.table).try_into());
+    // The same twice: loops whose length is known take half of the instructions.
+    match usual {
+        (Ok(samples), Ok(table)) => spans.add(samples, table, &bank.turns, (faint, idle), FUSED),
+        _ => spans.add(samples, &bank.table, &bank.turns, (faint, idle), FUSED),
     }
-    let one = if nothing { Bins::ZERO } else { correlate(samples, &bank.table) };
-    let now = one.after(last, &bank.turns[0]);
-    *last = one;
-    Sums { energy, four: now.after(two, &bank.turns[1]), two: now }
 }
 
 /// The longest hop is 2.5 ms below 16 kHz.
@@ -146,25 +199,28 @@ const MOST_PAIRS: usize = 20;
 
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "a zip stays a call in code for AVX2, and a call costs more than a hop")]
-fn correlate(samples: &[f32], table: &[Row]) -> Bins {
+fn correlate(samples: &[f32], table: &[Row], fused: bool) -> Bins {
     let half = table.len();
     let (before, after) = (&samples[..half], &samples[samples.len() - half..]);
     let (mut even, mut odd) = ([0.0f32; MOST_PAIRS], [0.0f32; MOST_PAIRS]);
-    let (even, odd) = (&mut even[..half], &mut odd[..half]);
     for n in 0..half {
         (even[n], odd[n]) = (after[n] + before[half - 1 - n], after[n] - before[half - 1 - n]);
     }
+    // Through memory: a number that is loaded fills a register at once; one that lies in another takes two steps, and a
+    // processor takes one such step a cycle.
+    let (even, odd) = std::hint::black_box((&even, &odd));
+    let (even, odd) = (&even[..half], &odd[..half]);
     // Two distances at a time into sums of their own: an addition takes four cycles, and two sums hide half of them.
     let (mut a, mut b) = ([[0.0f32; BINS]; 2], [[0.0f32; BINS]; 2]);
     let ((evens, even), (odds, odd), (rows, row)) =
         (even.as_chunks::<2>(), odd.as_chunks::<2>(), table.as_chunks::<2>());
     let (odds, rows) = (&odds[..evens.len()], &rows[..evens.len()]);
     for n in 0..evens.len() {
-        add(&mut a, evens[n][0], odds[n][0], &rows[n][0]);
-        add(&mut b, evens[n][1], odds[n][1], &rows[n][1]);
+        add_row(&mut a, evens[n][0], odds[n][0], &rows[n][0], fused);
+        add_row(&mut b, evens[n][1], odds[n][1], &rows[n][1], fused);
     }
     if let ([even], [odd], [row]) = (even, odd, row) {
-        add(&mut a, *even, *odd, row);
+        add_row(&mut a, *even, *odd, row, fused);
     }
     let middle = if samples.len() % 2 == 1 { samples[half] } else { 0.0 };
     let mut sums = Bins::ZERO;
@@ -176,11 +232,17 @@ fn correlate(samples: &[f32], table: &[Row]) -> Bins {
 }
 
 #[inline(always)]
-fn add(sums: &mut [[f32; BINS]; 2], even: f32, odd: f32, row: &Row) {
+fn add_row(sums: &mut [[f32; BINS]; 2], even: f32, odd: f32, row: &Row, fused: bool) {
     for bin in 0..BINS {
-        sums[0][bin] += even * row[0][bin];
-        sums[1][bin] += odd * row[1][bin];
+        sums[0][bin] = add(sums[0][bin], even, row[0][bin], fused);
+        sums[1][bin] = add(sums[1][bin], odd, row[1][bin], fused);
     }
+}
+
+/// `sum + a · b`, in one step where the processor has one: without, it would be a call.
+#[inline(always)]
+fn add(sum: f32, a: f32, b: f32, fused: bool) -> f32 {
+    if fused { a.mul_add(b, sum) } else { sum + a * b }
 }
 
 #[cfg(test)]
@@ -225,7 +287,8 @@ mod tests {
         let samples = noise(4 * hop);
         let hops: Vec<Bins> = samples.chunks(hop).map(|hop| bank.correlate(hop)).collect();
         let (one, two) = (bank.turn(1), bank.turn(2));
-        let four = hops[3].after(&hops[2], &one).after(&hops[1].after(&hops[0], &one), &two);
+        let after = |later: &Bins, earlier: &Bins, turn: &Bins| later.after(earlier, turn, false);
+        let four = after(&after(&hops[3], &hops[2], &one), &after(&hops[1], &hops[0], &one), &two);
         for (bin, power) in four.power().into_iter().enumerate() {
             let expected = oracle(&samples, frequency(bin), rate);
             assert!((f64::from(power) - expected).abs() < 1e-4 * (1.0 + expected));

@@ -6,7 +6,7 @@ use super::bandpass::BandPass;
 use super::decimate::{BATCH, Decimator, copy};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::fit::Fit;
-use super::goertzel::{BINS, Bank, Bins, Sums, frequency};
+use super::goertzel::{BINS, Bank, Bins, Spans, frequency};
 use super::rest::Rest;
 use super::tape::Tape;
 use super::tone::Key;
@@ -59,12 +59,7 @@ pub(super) struct Hearing {
     heard: Tape,
     tones: Tape,
     next_hop: u64,
-    hops: usize,
-    last: Bins,
-    twos: [Bins; 2],
-    fours: [Bins; 4],
-    /// The energy and the powers of the last eight spans of four hops.
-    energies: [f32; 8],
+    spans: Spans,
     /// How many hops in a row were faint.
     quiet: u32,
     /// For how many hops a key may have been going on.
@@ -101,11 +96,7 @@ impl Hearing {
             band,
             bank,
             next_hop: hop as u64,
-            hops: 0,
-            last: Bins::ZERO,
-            twos: [Bins::ZERO; 2],
-            fours: [Bins::ZERO; 4],
-            energies: [0.0; 8],
+            spans: Spans::EMPTY,
             quiet: 0,
             run: 0,
             down: None,
@@ -115,6 +106,7 @@ impl Hearing {
     }
 
     /// Takes the next samples, at most [`BATCH`], and filters them: long runs cost less than single hops.
+    #[inline]
     pub fn take(&mut self, samples: &[f32]) {
         copy(samples, self.heard.extend(samples.len()));
         let input = self.heard.before(self.heard.end(), samples.len() + self.band.history());
@@ -122,6 +114,7 @@ impl Hearing {
     }
 
     /// Hears the next hop if all of it lies before sample `end`; the sample after it.
+    #[inline]
     pub fn hear(&mut self, end: u64, report: &mut impl FnMut(DtmfEvent)) -> Option<u64> {
         let heard = self.next_hop;
         (heard <= end).then(|| {
@@ -138,45 +131,35 @@ impl Hearing {
 
     fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
         let tones = self.tones.before(self.next_hop, self.hop);
-        let at = self.hops;
         let idle = self.quiet >= QUIET_HOPS && self.down.is_none();
-        let sums = self.bank.hear(tones, (self.faint, idle), &mut self.last, &self.twos[at % 2]);
-        let Sums { energy, two, four } = sums;
+        let energy = self.bank.hear(tones, (self.faint, idle), &mut self.spans);
         self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
         if idle && self.quiet > 0 {
-            // Every span is empty: nothing to add up.
+            // Every span is empty: nothing was added up.
             self.run = 0;
-            self.settle();
-            return;
-        }
-        self.hops = at.wrapping_add(1);
-        self.energies[at % 8] = energy;
-        let four_before = std::mem::replace(&mut self.fours[at % 4], four);
-        self.twos[at % 2] = two;
-
-        let present = self.presence(&two, at, report);
-        if present || energy < self.faint {
+        } else if self.presence(report) || energy < self.faint {
             self.run = 0;
         } else {
             self.run = (self.run + 1).min(LONGEST_RUN);
             if self.run >= 4 {
-                self.look(&four, &four_before, report);
+                self.look(report);
             }
         }
         self.settle();
     }
 
+    #[inline]
     fn settle(&mut self) {
         let pending = self.next_hop.saturating_sub(((self.run + 1) * self.hop) as u64);
         self.settled = self.settled.max(pending * self.factor);
     }
 
     /// Follows the key that is down; says whether it is heard in this hop.
-    fn presence(&mut self, two: &Bins, at: usize, report: &mut impl FnMut(DtmfEvent)) -> bool {
+    fn presence(&mut self, report: &mut impl FnMut(DtmfEvent)) -> bool {
         let Some(down) = &mut self.down else { return false };
-        let power = two.power();
+        let power = self.spans.two().power();
         let strengths = down.bins.map(|bin| power[bin] / (self.gains[bin] * self.gains[bin]));
-        let energy = self.energies[at % 8] + self.energies[(at + 7) % 8];
+        let energy = self.spans.energies[0] + self.spans.energies[1];
         let share = down.bins.iter().map(|&bin| power[bin]).sum::<f32>() / (self.hop as f32 * energy);
         // Each of them: the next key often shares the row or the column.
         if (0..2).all(|n| strengths[n] >= PRESENT * down.strengths[n]) && share > 0.3 {
@@ -227,19 +210,15 @@ impl Hearing {
     }
 
     /// The gate: whether the last 10 or 20 ms may belong to a key, and if so, whether they do.
-    fn look(&mut self, four: &Bins, before: &Bins, report: &mut impl FnMut(DtmfEvent)) {
-        let (now, then) = (four.power(), before.power());
-        let long = self.run >= 8;
-        let at = self.hops;
-        let spans = if long { 8 } else { 4 };
-        let mut power = now;
-        if long {
+    fn look(&mut self, report: &mut impl FnMut(DtmfEvent)) {
+        let mut power = self.spans.four().power();
+        let mut energies = &self.spans.energies[..4];
+        if self.run >= 8 {
+            let then = self.spans.four_before().power();
             (0..BINS).for_each(|bin| power[bin] += then[bin]);
+            energies = &self.spans.energies;
         }
-        let mut energy = 0.0;
-        for back in 1..=spans {
-            energy += self.energies[(at + 8 - back) % 8];
-        }
+        let energy: f32 = energies.iter().sum();
         let most = |power: &[f32]| power.iter().fold(0.0, |most: f32, &power| if power > most { power } else { most });
         // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
         let share = (most(&power[..4]) + most(&power[4..])) / (2.0 * self.hop as f32 * energy);
@@ -255,7 +234,7 @@ impl Hearing {
         if self.run <= FIT_HOPS || share < 0.65 || low > 20.0 * high || high > 20.0 * low {
             return;
         }
-        if let Some(tone) = self.judge(four, before, row, column) {
+        if let Some(tone) = self.judge(row, column) {
             // Over two hops, n samples, an amplitude a correlates to (an/2)².
             let strength = |dbfs: f32| (10f32.powf(dbfs / 20.0) * self.hop as f32).powi(2);
             let strengths = [strength(tone.low_dbfs), strength(tone.high_dbfs)];
@@ -283,11 +262,7 @@ impl Hearing {
         self.heard.restart(next);
         self.next_hop = (next + 1).next_multiple_of(self.hop as u64);
         self.tones.restart(next);
-        self.hops = 0;
-        self.last = Bins::ZERO;
-        self.twos = [Bins::ZERO; 2];
-        self.fours = [Bins::ZERO; 4];
-        self.energies = [0.0; 8];
+        self.spans = Spans::EMPTY;
         self.quiet = 0;
         self.run = 0;
         self.previous = None;

@@ -2,7 +2,7 @@
 //!
 //! Seen from the middle of the span everything falls apart into an even and an odd half, as in `fit`.
 
-use super::fit::{Fit, Folded, LANES};
+use super::fit::{Fit, Folded, LANES, sum};
 use multiversion::multiversion;
 use std::f64::consts::TAU;
 
@@ -28,8 +28,8 @@ struct Half {
     signal: Row,
     waves: [Row; 2],
     /// The signal along the waves, and the waves along each other.
-    right: [f64; 2],
-    products: [f64; 3],
+    right: [[f64; LANES]; 2],
+    products: [[f64; LANES]; 3],
 }
 
 impl Rest {
@@ -76,43 +76,63 @@ impl Rest {
 #[multiversion(targets("x86_64+avx2"))]
 #[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
 fn apart(rows: &[[Row; 2]], heard: &[f32], fit: &Fit, gains: [f64; 2]) -> (f64, [Half; 2]) {
-    let mut heard = Folded::new(heard);
-    let waves = fit.take_from(&mut heard, gains);
-    let (mut energy, mut halves) = (0.0, [Half::default(), Half::default()]);
-    for n in 0..rows.len() {
-        let (group, lane) = (n / LANES, n % LANES);
-        let (even, odd) = (heard.even[group][lane], heard.odd[group][lane]);
-        energy += 0.5 * (even * even + odd * odd);
-        let [low, high] = &waves[group];
-        halves[0].add(even, [low.cos[lane], high.cos[lane]], &rows[n][0]);
-        halves[1].add(odd, [low.sin[lane], high.sin[lane]], &rows[n][1]);
+    let (mut heard, mut model) = (Folded::new(heard), fit.model(gains));
+    let (mut energy, mut halves) = ([0.0; LANES], [Half::default(), Half::default()]);
+    for (group, rows) in rows.chunks(LANES).enumerate() {
+        let model = model.next(heard.slope(group), rows.len());
+        let (even, odd) = (&mut heard.even[group], &mut heard.odd[group]);
+        for lane in 0..LANES {
+            even[lane] -= model.even[lane];
+            odd[lane] -= model.odd[lane];
+        }
+        for lane in 0..LANES {
+            energy[lane] += even[lane] * even[lane] + odd[lane] * odd[lane];
+        }
+        let [low, high] = &model.waves;
+        halves[0].add(even, [&low.cos, &high.cos]);
+        halves[1].add(odd, [&low.sin, &high.sin]);
+        for (lane, [for_even, for_odd]) in rows.iter().enumerate() {
+            halves[0].along([even[lane], low.cos[lane], high.cos[lane]], for_even);
+            halves[1].along([odd[lane], low.sin[lane], high.sin[lane]], for_odd);
+        }
     }
-    (energy, halves)
+    (0.5 * sum(energy), halves)
 }
 
 impl Half {
+    /// What a group has along the waves.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "as in `apart`")]
-    fn add(&mut self, signal: f64, waves: [f64; 2], row: &Row) {
+    fn add(&mut self, signal: &[f64; LANES], [low, high]: [&[f64; LANES]; 2]) {
+        for lane in 0..LANES {
+            self.right[0][lane] += signal[lane] * low[lane];
+            self.right[1][lane] += signal[lane] * high[lane];
+            self.products[0][lane] += low[lane] * low[lane];
+            self.products[1][lane] += low[lane] * high[lane];
+            self.products[2][lane] += high[lane] * high[lane];
+        }
+    }
+
+    /// What one distance has along the excused sounds.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "as in `apart`")]
+    fn along(&mut self, [signal, low, high]: [f64; 3], row: &Row) {
         for k in 0..row.len() {
             self.signal[k] += signal * row[k];
-            self.waves[0][k] += 2.0 * waves[0] * row[k];
-            self.waves[1][k] += 2.0 * waves[1] * row[k];
+            self.waves[0][k] += low * row[k];
+            self.waves[1][k] += high * row[k];
         }
-        self.right[0] += signal * waves[0];
-        self.right[1] += signal * waves[1];
-        self.products[0] += 2.0 * waves[0] * waves[0];
-        self.products[1] += 2.0 * waves[0] * waves[1];
-        self.products[2] += 2.0 * waves[1] * waves[1];
     }
 
     /// The energy that excused sounds and waves explain together, and the dial tone's.
     fn explained(&self) -> (f64, f64) {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let [a, b] = &self.waves;
+        // A wave counts on both sides of the middle.
+        let [a, b] = self.waves.map(|wave| wave.map(|along| 2.0 * along));
+        let ([right_a, right_b], [aa, ab, bb]) = (self.right.map(sum), self.products.map(|lanes| 2.0 * sum(lanes)));
         // What of a dial tone passes the band pulls at the fitted tones: both are solved for together.
-        let (x, y) = (self.right[0] - dot(a, &self.signal), self.right[1] - dot(b, &self.signal));
-        let (aa, ab, bb) = (self.products[0] - dot(a, a), self.products[1] - dot(a, b), self.products[2] - dot(b, b));
+        let (x, y) = (right_a - dot(&a, &self.signal), right_b - dot(&b, &self.signal));
+        let (aa, ab, bb) = (aa - dot(&a, &a), ab - dot(&a, &b), bb - dot(&b, &b));
         let waves = (x * x * bb - 2.0 * x * y * ab + y * y * aa) / (aa * bb - ab * ab).max(1e-12);
         (dot(&self.signal, &self.signal) + waves, dot(&self.signal[POWERS..], &self.signal[POWERS..]))
     }

@@ -19,11 +19,13 @@ impl Tape {
     }
 
     /// The absolute index after the last sample.
+    #[inline]
     pub fn end(&self) -> u64 {
         self.end
     }
 
     /// Room for the next `count` samples, to be filled by the caller.
+    #[inline]
     pub fn extend(&mut self, count: usize) -> &mut [f32] {
         if self.filled + count > self.samples.len() {
             self.samples.copy_within(self.filled - self.keep..self.filled, 0);
@@ -36,6 +38,7 @@ impl Tape {
     }
 
     /// The `count` samples before absolute index `to`, which must still be kept.
+    #[inline]
     pub fn before(&self, to: u64, count: usize) -> &[f32] {
         let at = self.filled - (self.end - to) as usize;
         &self.samples[at - count..at]

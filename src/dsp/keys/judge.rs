@@ -1,6 +1,6 @@
 //! Whether the last 22.5 ms are a key's: every limit, on what was fitted.
 
-use super::{Bins, FIT_HOPS, Fit, HOPS_HZ, Hearing, Key, TAU, frequency};
+use super::{FIT_HOPS, Fit, HOPS_HZ, Hearing, Key, TAU, frequency};
 use crate::dsp::tone::Tone;
 
 /// What Q.24 adds to the share by which a tone may be off, in Hz.
@@ -54,14 +54,13 @@ struct Pair {
 
 impl Hearing {
     /// Fits the last 22.5 ms and applies the limits.
-    pub(super) fn judge(&self, four: &Bins, before: &Bins, row: usize, column: usize) -> Option<Tone> {
+    pub(super) fn judge(&self, row: usize, column: usize) -> Option<Tone> {
         let key = Key::at(row, column - 4);
         if !self.config.keys.contains(key) {
             return None;
         }
         let bins = [row, column];
-        let pair =
-            self.pair(self.next_hop, bins, [self.start(four, before, row)?, self.start(four, before, column)?])?;
+        let pair = self.pair(self.next_hop, bins, [self.start(row)?, self.start(column)?])?;
         let length = self.length();
         let middle = self.next_hop - length as u64 / 2;
         let end = middle + pair.fit.reach(self.tones.before(self.next_hop, length / 2), false) as u64;
@@ -99,8 +98,8 @@ impl Hearing {
     }
 
     /// Where the frequency of a bin lies, in radians a sample, by its turn from the earlier 10 ms to the later.
-    fn start(&self, four: &Bins, before: &Bins, bin: usize) -> Option<f64> {
-        let turn = &self.turn;
+    fn start(&self, bin: usize) -> Option<f64> {
+        let (four, before, turn) = (self.spans.four(), self.spans.four_before(), &self.turn);
         let (re, im) = (
             four.re[bin] * turn.re[bin] - four.im[bin] * turn.im[bin],
             four.re[bin] * turn.im[bin] + four.im[bin] * turn.re[bin],
