@@ -6,6 +6,7 @@
 use super::tape::Tape;
 use crate::units::{LOUDEST, Rate};
 use multiversion::multiversion;
+use std::sync::Arc;
 
 /// Outputs computed at a time; bounds the memory of a call, whatever the block's length.
 pub(super) const BATCH: usize = 256;
@@ -18,10 +19,11 @@ const FAINTEST: f32 = 1e-12;
 pub(super) const TONE_REACH: usize = 3;
 
 /// The decimator of one channel.
+#[derive(Clone)]
 pub(super) struct Decimator {
     factor: usize,
     /// Symmetric low-pass, zero-padded to whole lanes. Empty if nothing is to be done.
-    taps: Box<[f32]>,
+    taps: Arc<[f32]>,
     /// Frames that must be heard after a frame before its output can be computed.
     delay: usize,
     line: Tape,
@@ -152,8 +154,11 @@ const COPIED: usize = 16;
 #[multiversion(targets("x86_64+avx2"))]
 pub(super) fn copy(from: &[f32], to: &mut [f32]) {
     let count = from.len().min(to.len());
+    let (from, to) = (&from[..count], &mut to[..count]);
     if count < COPIED {
-        (0..count).for_each(|at| copy_group::<1>(from, to, at));
+        for at in 0..count {
+            copy_group::<1>(from, to, at);
+        }
         return;
     }
     for index in 0..count.div_ceil(COPIED) {

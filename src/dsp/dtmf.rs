@@ -3,7 +3,7 @@
 //! The signal is brought to 8 kHz, cut to the band of the tones and correlated in hops of 2.5 ms. A cheap gate looks
 //! at every hop; what passes it is fitted by two sines (`fit`) and judged. See `design/detection.md`.
 
-use super::decimate::{Decimator, TONE_REACH};
+use super::decimate::{BATCH, Decimator, TONE_REACH};
 use super::keys::Hearing;
 use super::tone::{Key, Keys, Tone};
 use crate::units::Rate;
@@ -65,7 +65,8 @@ pub enum DtmfEvent {
     },
 }
 
-/// The detector of one channel.
+/// The detector of one channel. Clones share their tables: many channels are clones of one.
+#[derive(Clone)]
 pub struct Dtmf {
     decimator: Decimator,
     hearing: Hearing,
@@ -81,11 +82,28 @@ impl Dtmf {
 
     /// Hears the next samples (−1 … 1, any number of them) and reports what it can say by their end.
     pub fn feed(&mut self, samples: &[f32], mut report: impl FnMut(DtmfEvent)) {
+        for piece in samples.chunks(self.most()) {
+            self.take(piece);
+            self.hear(&mut report);
+        }
+    }
+
+    /// Takes the next samples, at most [`Dtmf::most`] before they are heard. Many channels cost less if all of them take
+    /// theirs first.
+    pub fn take(&mut self, samples: &[f32]) {
         let Dtmf { decimator, hearing } = self;
-        decimator.feed(samples, |end, samples| {
-            hearing.take(samples);
-            while hearing.hear(end, &mut report).is_some() {}
-        });
+        decimator.feed(samples, |_, samples| hearing.take(samples));
+    }
+
+    /// Hears what was taken and reports what can be said by its end.
+    pub fn hear(&mut self, mut report: impl FnMut(DtmfEvent)) {
+        let known = self.decimator.known(self.decimator.position());
+        while self.hearing.hear(known, &mut report).is_some() {}
+    }
+
+    /// How many samples can be taken before they are heard.
+    pub fn most(&self) -> usize {
+        BATCH * self.decimator.factor() as usize
     }
 
     /// `frames` were lost: what is pending is given up, a pressed key is released where the audio stopped.

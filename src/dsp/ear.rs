@@ -49,7 +49,8 @@ pub struct Meter {
     pub last_key: Option<Key>,
 }
 
-/// How one channel is heard.
+/// How one channel is heard. Clones share their tables: the channels of a device are clones of one.
+#[derive(Clone)]
 pub struct Ear {
     /// One for both detectors.
     decimator: Decimator,
@@ -62,6 +63,7 @@ pub struct Ear {
 }
 
 /// The keys that we play ourselves.
+#[derive(Clone)]
 struct OwnKeys {
     /// Until which frame each may be heard.
     until: [u64; 16],

@@ -21,6 +21,7 @@ const GO_ON: f32 = 3.162;
 const FALL: f32 = 1.0 / 31.62;
 
 /// The floor of one channel.
+#[derive(Clone)]
 pub(super) struct Floor {
     least: f32,
     /// The level of the last blocks, smoothed over about 50 ms.

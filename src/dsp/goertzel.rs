@@ -5,6 +5,7 @@
 //! the cosines, their difference the sines. Longer spans are sums of hops, turned by a constant angle each, so no phase
 //! runs on for hours and nothing drifts: the same audio gives the same bits wherever in a stream it lies.
 
+use super::multiply_add;
 use super::tone::{HIGH_HZ, LOW_HZ};
 use multiversion::multiversion;
 use multiversion::target::selected_target;
@@ -30,14 +31,14 @@ impl Bins {
         let mut sum = *earlier;
         for bin in 0..BINS {
             let (re, im) = (self.re[bin], self.im[bin]);
-            sum.re[bin] = add(add(sum.re[bin], re, turn.re[bin], fused), -im, turn.im[bin], fused);
-            sum.im[bin] = add(add(sum.im[bin], re, turn.im[bin], fused), im, turn.re[bin], fused);
+            sum.re[bin] = multiply_add(-im, turn.im[bin], multiply_add(re, turn.re[bin], sum.re[bin], fused), fused);
+            sum.im[bin] = multiply_add(im, turn.re[bin], multiply_add(re, turn.im[bin], sum.im[bin], fused), fused);
         }
         sum
     }
 
     /// The squared magnitudes.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
     pub fn power(&self) -> [f32; BINS] {
         let mut power = [0.0; BINS];
@@ -48,15 +49,30 @@ impl Bins {
     }
 }
 
+/// The powers of the strongest row and the strongest column together.
+#[inline(always)]
+pub(super) fn strongest(power: &[f32; BINS]) -> f32 {
+    let mut most = [0.0, 0.0];
+    for bin in 0..BINS / 2 {
+        most[0] = if power[bin] > most[0] { power[bin] } else { most[0] };
+        most[1] = if power[BINS / 2 + bin] > most[1] { power[BINS / 2 + bin] } else { most[1] };
+    }
+    most[0] + most[1]
+}
+
 /// The tables for one rate.
 pub(super) struct Bank {
-    table: Box<[Row]>,
     hop: usize,
     hz: f64,
-    turns: [Bins; 2],
+    one: Box<[Row]>,
+    /// For two hops at once.
+    two: Box<[Row]>,
+    /// By half a hop, one and two.
+    turns: [Bins; 3],
 }
 
 /// The last hops of a signal, and what they sum up to.
+#[derive(Clone)]
 pub(super) struct Spans {
     /// The energies of the last eight, the last one first.
     pub energies: [f32; 8],
@@ -71,30 +87,12 @@ impl Spans {
     pub const EMPTY: Spans =
         Spans { energies: [0.0; 8], hops: 0, one: Bins::ZERO, twos: [Bins::ZERO; 2], fours: [Bins::ZERO; 8] };
 
-    /// Adds a hop, unless it and all before are nothing; its energy.
+    /// Adds what the last two hops sum up to.
     #[inline(always)]
-    fn add(
-        &mut self,
-        samples: &[f32],
-        table: &[Row],
-        turns: &[Bins; 2],
-        (faint, idle): (f32, bool),
-        fused: bool,
-    ) -> f32 {
-        let energy = energy(samples);
-        let nothing = energy < faint;
-        if nothing && idle {
-            return energy;
-        }
-        let one = if nothing { Bins::ZERO } else { correlate(samples, table, fused) };
-        let two = one.after(&self.one, &turns[0], fused);
-        self.fours[self.hops % 8] = two.after(&self.twos[self.hops % 2], &turns[1], fused);
-        self.twos[self.hops % 2] = two;
-        self.one = one;
-        self.hops = self.hops.wrapping_add(1);
-        self.energies.copy_within(..7, 1);
-        self.energies[0] = energy;
-        energy
+    fn add(&mut self, two: Bins, turn: &Bins, fused: bool) {
+        let at = self.hops.wrapping_sub(1);
+        self.fours[at % 8] = two.after(&self.twos[at % 2], turn, fused);
+        self.twos[at % 2] = two;
     }
 
     /// The last two hops.
@@ -116,25 +114,15 @@ impl Spans {
 impl Bank {
     /// For spans of `hop` samples at `hz` samples a second.
     pub fn new(hz: f64, hop: usize) -> Bank {
-        let table = (0..hop / 2)
-            .map(|n| {
-                let time = n as f64 + if hop.is_multiple_of(2) { 0.5 } else { 1.0 };
-                let angle = |bin| std::f64::consts::TAU * frequency(bin) * time / hz;
-                [
-                    std::array::from_fn(|bin| angle(bin).cos() as f32),
-                    std::array::from_fn(|bin| -angle(bin).sin() as f32),
-                ]
-            })
-            .collect();
-        let mut bank = Bank { table, hop, hz, turns: [Bins::ZERO; 2] };
-        bank.turns = [bank.turn(1), bank.turn(2)];
+        let mut bank = Bank { hop, hz, one: rows(hz, hop), two: rows(hz, 2 * hop), turns: [Bins::ZERO; 3] };
+        bank.turns = [0.5, 1.0, 2.0].map(|hops| bank.turn(hops));
         bank
     }
 
     /// The sums of `samples · e^(−jωτ)` over one hop, τ counted from its middle.
     #[cfg(test)]
     pub fn correlate(&self, samples: &[f32]) -> Bins {
-        correlate(samples, &self.table, false)
+        correlate::<MOST_PAIRS>(samples, &self.one, false)
     }
 
     /// Hears the next hop, which is nothing if its energy is below `faint`, and says what that is. If the hops before are
@@ -143,16 +131,32 @@ impl Bank {
         hear(samples, self, (faint, idle), spans)
     }
 
+    /// Hears the next two hops at once and says what their energy is, and how strong the strongest row and column were in the
+    /// last four.
+    pub fn hear_two(&self, samples: &[f32], spans: &mut Spans) -> (f32, f32) {
+        hear_two(samples, self, spans)
+    }
+
     /// The turn that stands for `hops` hops.
-    pub fn turn(&self, hops: usize) -> Bins {
+    pub fn turn(&self, hops: f64) -> Bins {
         let mut turn = Bins::ZERO;
         for bin in 0..BINS {
-            let angle = std::f64::consts::TAU * frequency(bin) * (hops * self.hop) as f64 / self.hz;
+            let angle = std::f64::consts::TAU * frequency(bin) * hops * self.hop as f64 / self.hz;
             turn.re[bin] = angle.cos() as f32;
             turn.im[bin] = -angle.sin() as f32;
         }
         turn
     }
+}
+
+/// The table for a span of so many samples.
+fn rows(hz: f64, length: usize) -> Box<[Row]> {
+    let row = |n: usize| {
+        let time = n as f64 + if length.is_multiple_of(2) { 0.5 } else { 1.0 };
+        let angle = |bin| std::f64::consts::TAU * frequency(bin) * time / hz;
+        [std::array::from_fn(|bin| angle(bin).cos() as f32), std::array::from_fn(|bin| -angle(bin).sin() as f32)]
+    };
+    (0..length / 2).map(row).collect()
 }
 
 /// The nominal frequency of a bin in Hz.
@@ -163,46 +167,89 @@ pub(super) fn frequency(bin: usize) -> f64 {
 /// The sum of the squares.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "as in `correlate`")]
-fn energy(samples: &[f32]) -> f32 {
+fn energy(samples: &[f32], fused: bool) -> f32 {
     const LANES: usize = 4;
     let mut sums = [0.0f32; LANES];
     let (groups, rest) = samples.as_chunks::<LANES>();
     for group in groups {
         for lane in 0..LANES {
-            sums[lane] += group[lane] * group[lane];
+            sums[lane] = multiply_add(group[lane], group[lane], sums[lane], fused);
         }
     }
     for lane in 0..rest.len() {
-        sums[lane % LANES] += rest[lane] * rest[lane];
+        sums[lane] = multiply_add(rest[lane], rest[lane], sums[lane], fused);
     }
+    // Seeing how they are added up, the compiler makes pairs of them and works in two lanes.
+    let sums = std::hint::black_box(sums);
     (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
 
-/// A hop at 8 kHz, which is where 8, 16, 32, 48, 96 and 192 kHz come to.
+/// A hop at 8 kHz, which is what 8, 16, 32, 48, 96 and 192 kHz come to.
 const USUAL_HOP: usize = 20;
 
 /// In one piece, so that the choice of instructions is made once a hop.
 #[multiversion(targets("x86_64+avx2+fma"))]
 fn hear(samples: &[f32], bank: &Bank, (faint, idle): (f32, bool), spans: &mut Spans) -> f32 {
     const FUSED: bool = selected_target!().supports_feature_str("fma");
-    let usual: (Result<&[f32; USUAL_HOP], _>, Result<&[Row; USUAL_HOP / 2], _>) =
-        (samples.try_into(), (&*bank.table).try_into());
-    // The same twice: loops whose length is known take half of the instructions.
-    match usual {
-        (Ok(samples), Ok(table)) => spans.add(samples, table, &bank.turns, (faint, idle), FUSED),
-        _ => spans.add(samples, &bank.table, &bank.turns, (faint, idle), FUSED),
+    match sum_up::<USUAL_HOP, { USUAL_HOP / 2 }>(samples, &bank.one, (faint, idle), FUSED) {
+        (energy, None) => energy,
+        (energy, Some(one)) => {
+            let two = one.after(&spans.one, &bank.turns[1], FUSED);
+            spans.one = one;
+            spans.energies.copy_within(..7, 1);
+            spans.energies[0] = energy;
+            spans.hops = spans.hops.wrapping_add(1);
+            spans.add(two, &bank.turns[2], FUSED);
+            energy
+        }
     }
 }
 
-/// The longest hop is 2.5 ms below 16 kHz.
-const MOST_PAIRS: usize = 20;
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn hear_two(samples: &[f32], bank: &Bank, spans: &mut Spans) -> (f32, f32) {
+    const FUSED: bool = selected_target!().supports_feature_str("fma");
+    let (energy, both) = sum_up::<{ 2 * USUAL_HOP }, USUAL_HOP>(samples, &bank.two, (0.0, false), FUSED);
+    // As if it had been seen from the middle of the first hop.
+    let two = both.unwrap_or(Bins::ZERO).after(&Bins::ZERO, &bank.turns[0], FUSED);
+    spans.energies.copy_within(..6, 2);
+    spans.energies[..2].copy_from_slice(&[energy, 0.0]);
+    spans.hops = spans.hops.wrapping_add(2);
+    spans.add(two, &bank.turns[2], FUSED);
+    (energy, strongest(&spans.four().power()))
+}
+
+/// The energy of a span, and its sums unless it is nothing (`faint`; `idle` asks for none then).
+#[inline(always)]
+fn sum_up<const LENGTH: usize, const PAIRS: usize>(
+    samples: &[f32],
+    table: &[Row],
+    (faint, idle): (f32, bool),
+    fused: bool,
+) -> (f32, Option<Bins>) {
+    let usual: (Result<&[f32; LENGTH], _>, Result<&[Row; PAIRS], _>) = (samples.try_into(), table.try_into());
+    // The same twice: loops whose length is known take half of the instructions.
+    let (energy, bins) = match usual {
+        (Ok(samples), Ok(table)) => {
+            let energy = energy(samples, fused);
+            (energy, if energy < faint { Bins::ZERO } else { correlate::<PAIRS>(samples, table, fused) })
+        }
+        _ => {
+            let energy = energy(samples, fused);
+            (energy, if energy < faint { Bins::ZERO } else { correlate::<MOST_PAIRS>(samples, table, fused) })
+        }
+    };
+    (energy, (!(energy < faint && idle)).then_some(bins))
+}
+
+/// The longest span is two hops, 5 ms, below 16 kHz.
+const MOST_PAIRS: usize = 40;
 
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "a zip stays a call in code for AVX2, and a call costs more than a hop")]
-fn correlate(samples: &[f32], table: &[Row], fused: bool) -> Bins {
+fn correlate<const ROOM: usize>(samples: &[f32], table: &[Row], fused: bool) -> Bins {
     let half = table.len();
     let (before, after) = (&samples[..half], &samples[samples.len() - half..]);
-    let (mut even, mut odd) = ([0.0f32; MOST_PAIRS], [0.0f32; MOST_PAIRS]);
+    let (mut even, mut odd) = ([0.0f32; ROOM], [0.0f32; ROOM]);
     for n in 0..half {
         (even[n], odd[n]) = (after[n] + before[half - 1 - n], after[n] - before[half - 1 - n]);
     }
@@ -210,39 +257,34 @@ fn correlate(samples: &[f32], table: &[Row], fused: bool) -> Bins {
     // processor takes one such step a cycle.
     let (even, odd) = std::hint::black_box((&even, &odd));
     let (even, odd) = (&even[..half], &odd[..half]);
-    // Two distances at a time into sums of their own: an addition takes four cycles, and two sums hide half of them.
-    let (mut a, mut b) = ([[0.0f32; BINS]; 2], [[0.0f32; BINS]; 2]);
-    let ((evens, even), (odds, odd), (rows, row)) =
-        (even.as_chunks::<2>(), odd.as_chunks::<2>(), table.as_chunks::<2>());
-    let (odds, rows) = (&odds[..evens.len()], &rows[..evens.len()]);
-    for n in 0..evens.len() {
-        add_row(&mut a, evens[n][0], odds[n][0], &rows[n][0], fused);
-        add_row(&mut b, evens[n][1], odds[n][1], &rows[n][1], fused);
+    // Distances in turn into sums of their own: an addition takes four cycles, and four sums hide them.
+    const SUMS: usize = 4;
+    let mut sums = [[[0.0f32; BINS]; 2]; SUMS];
+    for first in 0..half / SUMS {
+        for n in 0..SUMS {
+            let at = first * SUMS + n;
+            add_row(&mut sums[n], even[at], odd[at], &table[at], fused);
+        }
     }
-    if let ([even], [odd], [row]) = (even, odd, row) {
-        add_row(&mut a, *even, *odd, row, fused);
+    for n in 0..half % SUMS {
+        let at = half / SUMS * SUMS + n;
+        add_row(&mut sums[n], even[at], odd[at], &table[at], fused);
     }
     let middle = if samples.len() % 2 == 1 { samples[half] } else { 0.0 };
-    let mut sums = Bins::ZERO;
+    let mut bins = Bins::ZERO;
     for bin in 0..BINS {
-        sums.re[bin] = (a[0][bin] + b[0][bin]) + middle;
-        sums.im[bin] = a[1][bin] + b[1][bin];
+        bins.re[bin] = ((sums[0][0][bin] + sums[2][0][bin]) + (sums[1][0][bin] + sums[3][0][bin])) + middle;
+        bins.im[bin] = (sums[0][1][bin] + sums[2][1][bin]) + (sums[1][1][bin] + sums[3][1][bin]);
     }
-    sums
+    bins
 }
 
 #[inline(always)]
 fn add_row(sums: &mut [[f32; BINS]; 2], even: f32, odd: f32, row: &Row, fused: bool) {
     for bin in 0..BINS {
-        sums[0][bin] = add(sums[0][bin], even, row[0][bin], fused);
-        sums[1][bin] = add(sums[1][bin], odd, row[1][bin], fused);
+        sums[0][bin] = multiply_add(even, row[0][bin], sums[0][bin], fused);
+        sums[1][bin] = multiply_add(odd, row[1][bin], sums[1][bin], fused);
     }
-}
-
-/// `sum + a · b`, in one step where the processor has one: without, it would be a call.
-#[inline(always)]
-fn add(sum: f32, a: f32, b: f32, fused: bool) -> f32 {
-    if fused { a.mul_add(b, sum) } else { sum + a * b }
 }
 
 #[cfg(test)]
@@ -286,7 +328,7 @@ mod tests {
         let bank = Bank::new(rate, hop);
         let samples = noise(4 * hop);
         let hops: Vec<Bins> = samples.chunks(hop).map(|hop| bank.correlate(hop)).collect();
-        let (one, two) = (bank.turn(1), bank.turn(2));
+        let (one, two) = (bank.turn(1.0), bank.turn(2.0));
         let after = |later: &Bins, earlier: &Bins, turn: &Bins| later.after(earlier, turn, false);
         let four = after(&after(&hops[3], &hops[2], &one), &after(&hops[1], &hops[0], &one), &two);
         for (bin, power) in four.power().into_iter().enumerate() {

@@ -6,11 +6,12 @@ use super::bandpass::BandPass;
 use super::decimate::{BATCH, Decimator, copy};
 use super::dtmf::{DtmfConfig, DtmfEvent};
 use super::fit::Fit;
-use super::goertzel::{BINS, Bank, Bins, Spans, frequency};
+use super::goertzel::{BINS, Bank, Bins, Spans, frequency, strongest};
 use super::rest::Rest;
 use super::tape::Tape;
 use super::tone::Key;
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
 /// Hops a second: one lasts 2.5 ms.
 const HOPS_HZ: f64 = 400.0;
@@ -26,7 +27,22 @@ const ABSENT_HOPS: u64 = 12;
 const MEASURE_HOPS: u64 = 3;
 /// A tone counts as present while both its tones are above this share of their power (−7 dB).
 const PRESENT: f32 = 0.2;
+/// What looked like no tones leaves so many hops in which a tone may have begun.
+const SUSPECT: usize = 2;
+/// Less than this share of the energy in a row and a column is not theirs: at an SNR of 0 dB they would have half.
+const TONES: f32 = 0.5;
+
+/// How hops are heard.
+#[derive(Clone)]
+enum Watch {
+    /// Each by itself: a key may be going on.
+    Closely,
+    /// The last look found no key, so none can be found before the one after next: two at a time.
+    InPairs { one_came: bool },
+}
+
 /// The key that is down.
+#[derive(Clone)]
 struct Down {
     key: Key,
     bins: [usize; 2],
@@ -39,7 +55,9 @@ struct Down {
     end: Option<u64>,
 }
 
-/// The detector behind the decimator. Sample indices are those of the decimated signal.
+/// The detector behind the decimator. Sample indices are those of the decimated signal. Clones share tables, which saves a
+/// processor's cache where many channels are heard.
+#[derive(Clone)]
 pub(super) struct Hearing {
     config: DtmfConfig,
     hz: f64,
@@ -49,25 +67,27 @@ pub(super) struct Hearing {
     /// Device frames that the decimator waits for.
     delay: u64,
     band: BandPass,
-    bank: Bank,
+    bank: Arc<Bank>,
     /// The turn of 10 ms.
     turn: Bins,
     gains: [f32; BINS],
-    rest: Rest,
+    rest: Arc<Rest>,
     /// Below this energy a hop holds no tone of the minimum level.
     faint: f32,
     heard: Tape,
     tones: Tape,
     next_hop: u64,
     spans: Spans,
+    watch: Watch,
     /// How many hops in a row were faint.
     quiet: u32,
-    /// For how many hops a key may have been going on.
+    /// For how many hops a key may have been going on; one more is open.
     run: usize,
     down: Option<Down>,
     /// The key released last, when, and the powers of its tones.
     previous: Option<(Key, u64, [f32; 2])>,
-    settled: u64,
+    /// The device frame at which it began, or went on.
+    first_frame: u64,
 }
 
 impl Hearing {
@@ -85,23 +105,24 @@ impl Hearing {
             hop,
             factor: decimator.factor(),
             delay: decimator.delay(),
-            turn: bank.turn(4),
+            turn: bank.turn(4.0),
             gains,
-            rest: Rest::new(hz, (FIT_HOPS * hop) & !1),
+            rest: Rest::new(hz, (FIT_HOPS * hop) & !1).into(),
             // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
             faint: (0.25 * 0.5 * least * least * hop as f64) as f32 * weakest * weakest,
             // 90 ms: the longest look back is to the 20 ms before a tone of the longest run.
             heard: Tape::new(36 * hop + band.history() + ahead + BATCH, BATCH),
             tones: Tape::new(36 * hop + ahead + BATCH, BATCH),
             band,
-            bank,
+            bank: bank.into(),
             next_hop: hop as u64,
             spans: Spans::EMPTY,
+            watch: Watch::Closely,
             quiet: 0,
             run: 0,
             down: None,
             previous: None,
-            settled: 0,
+            first_frame: 0,
         }
     }
 
@@ -126,11 +147,51 @@ impl Hearing {
 
     /// Every key reported from now on has its onset at this device frame or later.
     pub fn settled(&self) -> u64 {
-        self.settled
+        // The next hop has not been heard.
+        self.open_frame(self.run + 2)
     }
 
+    /// The device frame that lies so many hops before the end of the next one.
+    fn open_frame(&self, hops: usize) -> u64 {
+        self.first_frame.max(self.next_hop.saturating_sub((hops * self.hop) as u64) * self.factor)
+    }
+
+    #[inline]
     fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
-        let tones = self.tones.before(self.next_hop, self.hop);
+        match &mut self.watch {
+            Watch::Closely => self.hear_closely(self.next_hop, report),
+            Watch::InPairs { one_came: one_came @ false } => {
+                *one_came = true;
+                self.run = SUSPECT + 1;
+            }
+            Watch::InPairs { one_came } => {
+                *one_came = false;
+                let both = self.tones.before(self.next_hop, 2 * self.hop);
+                let (energy, strongest) = self.bank.hear_two(both, &mut self.spans);
+                self.run = SUSPECT;
+                if energy < 2.0 * self.faint || self.share(strongest, 4) >= TONES {
+                    self.wake(report);
+                }
+            }
+        }
+    }
+
+    /// Hears the last two hops one by one, as those before them had been heard.
+    #[cold]
+    fn wake(&mut self, report: &mut impl FnMut(DtmfEvent)) {
+        self.watch = Watch::Closely;
+        self.spans = Spans::EMPTY;
+        for back in [3, 2] {
+            let hop = self.tones.before(self.next_hop - back * self.hop as u64, self.hop);
+            self.bank.hear(hop, (self.faint, false), &mut self.spans);
+        }
+        self.hear_closely(self.next_hop - self.hop as u64, report);
+        self.hear_closely(self.next_hop, report);
+    }
+
+    /// Hears the hop up to a sample.
+    fn hear_closely(&mut self, to: u64, report: &mut impl FnMut(DtmfEvent)) {
+        let tones = self.tones.before(to, self.hop);
         let idle = self.quiet >= QUIET_HOPS && self.down.is_none();
         let energy = self.bank.hear(tones, (self.faint, idle), &mut self.spans);
         self.quiet = if energy < self.faint { self.quiet.saturating_add(1) } else { 0 };
@@ -145,13 +206,6 @@ impl Hearing {
                 self.look(report);
             }
         }
-        self.settle();
-    }
-
-    #[inline]
-    fn settle(&mut self) {
-        let pending = self.next_hop.saturating_sub(((self.run + 1) * self.hop) as u64);
-        self.settled = self.settled.max(pending * self.factor);
     }
 
     /// Follows the key that is down; says whether it is heard in this hop.
@@ -209,22 +263,29 @@ impl Hearing {
         }
     }
 
+    /// The share of the energy of so many hops that lies in the strongest row and column.
+    #[inline]
+    fn share(&self, strongest: f32, hops: usize) -> f32 {
+        let energy: f32 = self.spans.energies[..hops].iter().sum();
+        // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
+        strongest / (2.0 * self.hop as f32 * energy)
+    }
+
     /// The gate: whether the last 10 or 20 ms may belong to a key, and if so, whether they do.
     fn look(&mut self, report: &mut impl FnMut(DtmfEvent)) {
-        let mut power = self.spans.four().power();
-        let mut energies = &self.spans.energies[..4];
+        let (mut power, mut hops) = (self.spans.four().power(), 4);
         if self.run >= 8 {
-            let then = self.spans.four_before().power();
-            (0..BINS).for_each(|bin| power[bin] += then[bin]);
-            energies = &self.spans.energies;
+            let before = self.spans.four_before().power();
+            (0..BINS).for_each(|bin| power[bin] += before[bin]);
+            hops = 8;
         }
-        let energy: f32 = energies.iter().sum();
-        let most = |power: &[f32]| power.iter().fold(0.0, |most: f32, &power| if power > most { power } else { most });
-        // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
-        let share = (most(&power[..4]) + most(&power[4..])) / (2.0 * self.hop as f32 * energy);
-        if share < 0.5 {
+        let share = self.share(strongest(&power), hops);
+        if share < TONES {
             // What is no tone over 10 ms is none; one that began within the last 5 may still be.
-            self.run = 2;
+            self.run = SUSPECT;
+            if self.down.is_none() {
+                self.watch = Watch::InPairs { one_came: false };
+            }
             return;
         }
         let (row, column) = (loudest(&power[..4]), 4 + loudest(&power[4..]));
@@ -263,10 +324,11 @@ impl Hearing {
         self.next_hop = (next + 1).next_multiple_of(self.hop as u64);
         self.tones.restart(next);
         self.spans = Spans::EMPTY;
+        self.watch = Watch::Closely;
         self.quiet = 0;
         self.run = 0;
         self.previous = None;
-        self.settled = self.settled.max(position);
+        self.first_frame = position;
     }
 }
 

@@ -18,3 +18,9 @@ mod rest;
 pub mod silence;
 mod tape;
 pub mod tone;
+
+/// `a · b + c`, in one step where the processor has one (`fused`): where it has none, that would be a call.
+#[inline(always)]
+fn multiply_add(a: f32, b: f32, c: f32, fused: bool) -> f32 {
+    if fused { a.mul_add(b, c) } else { a * b + c }
+}

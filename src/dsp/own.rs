@@ -40,6 +40,7 @@ const LEAST: f32 = 1e-4;
 const AUDIBLE_DBFS: f32 = -50.0;
 
 /// What one channel hears of us.
+#[derive(Clone)]
 pub(super) struct Own {
     now: f32,
     past: [f32; PAST],

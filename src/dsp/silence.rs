@@ -8,6 +8,7 @@ use super::own::Own;
 use super::tape::Tape;
 use crate::units::{Rate, dbfs, mean_square};
 use multiversion::multiversion;
+use std::sync::Arc;
 
 /// What the detector may be told; each threshold with its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -125,13 +126,14 @@ impl Silence {
 }
 
 /// The detector behind the decimator. Blocks are counted from frame 0; `block` is the next to be heard.
+#[derive(Clone)]
 pub(super) struct Hearing {
     /// A fixed threshold, as a mean square like all levels here.
     fixed: Option<f32>,
     /// Samples and device frames to a block.
     length: usize,
     frames: u64,
-    trend: [Box<[f32]>; 3],
+    trend: [Arc<[f32]>; 3],
     heard: Tape,
     block: u64,
     /// The levels of the last blocks, the latest first.
@@ -350,7 +352,7 @@ impl Hearing {
 }
 
 /// Constant, linear and quadratic trend over a block, orthonormal.
-fn trend(length: usize) -> [Box<[f32]>; 3] {
+fn trend(length: usize) -> [Arc<[f32]>; 3] {
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for degree in 0..3 {
         let mut row: Vec<f64> = (0..length).map(|n| ((2 * n + 1) as f64 / length as f64 - 1.0).powi(degree)).collect();
@@ -366,7 +368,7 @@ fn trend(length: usize) -> [Box<[f32]>; 3] {
 
 /// The energy of a block without its trend: a high-pass near 100 Hz that keeps no state and runs in lanes.
 #[multiversion(targets("x86_64+avx2"))]
-fn fluctuation(block: &[f32], trend: &[Box<[f32]>; 3]) -> f32 {
+fn fluctuation(block: &[f32], trend: &[Arc<[f32]>; 3]) -> f32 {
     const LANES: usize = 8;
     let mut squares = [0.0f32; LANES];
     let mut along = [[0.0f32; LANES]; 3];

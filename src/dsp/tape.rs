@@ -1,6 +1,7 @@
 //! The last stretch of a signal, in one contiguous piece, addressed by absolute index.
 
 /// Keeps at least the last `keep` samples. What lies before the first sample reads as zeros.
+#[derive(Clone)]
 pub(super) struct Tape {
     samples: Box<[f32]>,
     /// How many of `samples` are filled.

@@ -203,14 +203,11 @@ impl<T> Pipeline<T> {
     /// A pipeline that takes at most `most_frames` at once.
     pub fn new(hearing: &Hearing, most_frames: usize) -> Pipeline<T> {
         let rate = hearing.rate;
+        let ear = Ear::new(rate, &hearing.dtmf, &hearing.silence, most_frames);
         Pipeline {
             tick_frames: u64::from(rate.hz() / TICKS_PER_SECOND),
             history: History::new(hearing.channels, rate.frames_in_ms(HISTORY_MS) as usize + most_frames),
-            ears: hearing
-                .heard
-                .iter(hearing.channels)
-                .map(|channel| (channel, Ear::new(rate, &hearing.dtmf, &hearing.silence, most_frames)))
-                .collect(),
+            ears: hearing.heard.iter(hearing.channels).map(|channel| (channel, ear.clone())).collect(),
             recorders: Vec::with_capacity(MAX_RECORDERS),
             ended: [None; MAX_RECORDERS],
             next_ended: 0,

@@ -82,7 +82,7 @@ impl Hearing {
         let margin = (ONSET_MARGIN_S * self.hz) as u64;
         Some(Tone {
             key,
-            onset_frame: self.frame(onset.saturating_sub(margin)).max(self.settled),
+            onset_frame: self.frame(onset.saturating_sub(margin)).max(self.open_frame(self.run + 1)),
             decision_frame: (self.next_hop - 1) * self.factor + self.delay,
             low_hz: pair.hz[0] as f32,
             high_hz: pair.hz[1] as f32,
