@@ -76,6 +76,11 @@ soak: ## eight lines for eight hours while things go wrong, every frame accounte
 	@scripts/virtual-card.sh install
 	MINUTES=$(or $(MINUTES),480) RUST_LOG=error TONEARM_TEST_CARD=required cargo test --test it -- --ignored --nocapture soak_faults::every
 
+load: ## ten minutes of capture beside two busy loops a core, on a disk that stalls; MINUTES=n
+	@$(NEED) $(BUILD_NEEDS)
+	@scripts/virtual-card.sh install
+	MINUTES=$(or $(MINUTES),10) RUST_LOG=error TONEARM_TEST_CARD=required TONEARM_TEST_DISK=required cargo test --test it -- --ignored --nocapture starved::with_two_busy_loops_a_core_and
+
 fuzz: ## feeds parsers and the journal what nobody would send, ten minutes each; MINUTES=n
 	@$(NEED) cc:build-essential g++:g++
 	scripts/fuzz.sh $(or $(MINUTES),10)

@@ -4,13 +4,16 @@
 //! are about (`control`). While nobody looks on, nothing is made.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::stream::unfold;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -18,7 +21,6 @@ use tokio::sync::broadcast::{self, Receiver, Sender};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Api;
-use super::body::pieces;
 use super::calls::App;
 use super::lines::level_json;
 use super::overview::{progress_json, seen_json};
@@ -207,59 +209,73 @@ fn event(name: &str, data: &impl Serialize) -> Bytes {
 
 /// GET of what happens, until the reader leaves.
 pub async fn events(State(api): State<Arc<Api>>, app: App) -> Response {
-    let allowed: Vec<bool> = api.control.lines().iter().map(|line| app.0.may_use(line.name())).collect();
-    let mut told = api.hub.join(&api);
-    let (reader, body) = pieces();
-    tokio::spawn(async move {
+    let allowed = api.control.lines().iter().map(|line| app.0.may_use(line.name())).collect();
+    let viewer = Viewer { told: api.hub.join(&api), app, allowed, is_greeted: false };
+    // The connection's own task waits for events: whom another would have to wake costs half as much again.
+    let events = unfold(viewer, |mut viewer| async {
+        let text = viewer.next().await?;
+        Some((Ok::<Bytes, Infallible>(text), viewer))
+    });
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+/// Who looks on.
+struct Viewer {
+    told: Receiver<Event>,
+    app: App,
+    /// Of each line, whether it may be seen.
+    allowed: Vec<bool>,
+    is_greeted: bool,
+}
+
+impl Viewer {
+    /// The next events that may be seen, as text; `None` when nothing more comes.
+    async fn next(&mut self) -> Option<Bytes> {
         // Whoever asks knows at once that it is listened to.
-        let mut text = Bytes::from_static(b": tonearm\n\n");
+        if !std::mem::replace(&mut self.is_greeted, true) {
+            return Some(Bytes::from_static(b": tonearm\n\n"));
+        }
         loop {
-            if !text.is_empty() && !reader.give(Ok(text)).await {
-                return;
-            }
-            let event = tokio::select! {
-                event = told.recv() => event,
-                () = reader.left() => return,
-            };
-            text = match event {
-                Ok(Event::Over) => return,
-                Ok(event) => seen_by(event, &app, &allowed),
+            let mut texts = vec![match self.told.recv().await {
+                Ok(Event::Over) | Err(RecvError::Closed) => return None,
+                Ok(event) => self.sees(event),
                 Err(RecvError::Lagged(_)) => event_missed(),
-                Err(RecvError::Closed) => return,
-            };
+            }];
             // What has come in the meantime goes along: one write for all of it.
-            let mut more = Vec::new();
             loop {
-                match told.try_recv() {
-                    Ok(Event::Over) => return,
-                    Ok(event) => more.push(seen_by(event, &app, &allowed)),
-                    Err(TryRecvError::Lagged(_)) => more.push(event_missed()),
-                    Err(_) => break,
-                }
+                texts.push(match self.told.try_recv() {
+                    Ok(Event::Over) => return None,
+                    Ok(event) => self.sees(event),
+                    Err(TryRecvError::Lagged(_)) => event_missed(),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                });
             }
-            if !more.is_empty() {
-                more.insert(0, text);
-                text = more.concat().into();
+            texts.retain(|text| !text.is_empty());
+            match texts.len() {
+                0 => {}
+                1 => return texts.pop(),
+                _ => return Some(texts.concat().into()),
             }
         }
-    });
-    ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+    }
+
+    /// What of an event may be seen.
+    fn sees(&self, event: Event) -> Bytes {
+        match event {
+            Event::Levels(_, all) if self.allowed.iter().all(|allowed| *allowed) => all,
+            Event::Levels(lines, _) => {
+                let seen =
+                    lines.iter().zip(&self.allowed).filter(|(_, allowed)| **allowed).map(|(text, _)| text.as_ref());
+                seen.collect::<Vec<&[u8]>>().concat().into()
+            }
+            Event::Line(index, text) if self.allowed.get(index) == Some(&true) => text,
+            Event::Application(of, text) if *of == *self.app.0.id => text,
+            Event::Line(..) | Event::Application(..) | Event::Over => Bytes::new(),
+        }
+    }
 }
 
 fn event_missed() -> Bytes {
     event("missed", &json!({}))
-}
-
-/// What of an event an application may see.
-fn seen_by(event: Event, app: &App, allowed: &[bool]) -> Bytes {
-    match event {
-        Event::Levels(_, all) if allowed.iter().all(|allowed| *allowed) => all,
-        Event::Levels(lines, _) => {
-            let seen = lines.iter().zip(allowed).filter(|(_, allowed)| **allowed).map(|(text, _)| text.as_ref());
-            seen.collect::<Vec<&[u8]>>().concat().into()
-        }
-        Event::Line(index, text) if allowed.get(index) == Some(&true) => text,
-        Event::Application(of, text) if *of == *app.0.id => text,
-        Event::Line(..) | Event::Application(..) | Event::Over => Bytes::new(),
-    }
 }

@@ -5,7 +5,7 @@
 //! `make test` sets after it has installed it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -73,11 +73,22 @@ pub fn with_card_in(module: &str, inner: &str) {
         .env("PULSE_SERVER", format!("unix:{}", folder.join("native").display()))
         .env("ALSA_CONFIG_PATH", folder.join("asound.conf"))
         .env(CARD, folder)
-        .stderr(if module == "soak_faults" { Stdio::inherit() } else { Stdio::piped() })
+        .stderr(progress())
         .output()
         .unwrap();
+    check_inner(&output);
+}
+
+/// Where an inner half tells how far it is: what goes on for minutes shows it.
+pub fn progress() -> Stdio {
+    if std::env::var_os("MINUTES").is_some() { Stdio::inherit() } else { Stdio::piped() }
+}
+
+/// That an inner half has passed.
+pub fn check_inner(output: &Output) {
     let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && words.contains("1 passed"), "{words}");
+    print!("{words}");
 }
 
 /// The folder of the card.

@@ -14,12 +14,13 @@ use tonearm::clock;
 use tonearm::store::journal::Journal;
 
 use crate::daemon::{Daemon, configure};
+use crate::device::{check_inner, progress};
 use crate::sound::{self, Sound};
 
 const HZ: u32 = 48_000;
 
 /// Runs an inner half where it can mount.
-fn with_mounts(inner: &str) {
+pub fn with_mounts(inner: &str) {
     let arguments = ["--mount", "--propagation", "private", "--"];
     let can = Command::new("unshare").args(arguments).arg("true").output().is_ok_and(|done| done.status.success());
     if !can {
@@ -31,12 +32,12 @@ fn with_mounts(inner: &str) {
     let output = Command::new("unshare")
         .args(arguments)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("disks::{inner}"), "--ignored", "--nocapture"])
+        .args(["--exact", inner, "--ignored", "--nocapture"])
         .env("TONEARM_TEST_MOUNTS", "own")
+        .stderr(progress())
         .output()
         .unwrap();
-    let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && words.contains("1 passed"), "{words}");
+    check_inner(&output);
 }
 
 fn run(command: &str, arguments: &[&str]) {
@@ -45,10 +46,10 @@ fn run(command: &str, arguments: &[&str]) {
 }
 
 /// A file system of our own.
-struct Disk {
+pub struct Disk {
     /// Holds the mount point, `disk`, and the image, `image`.
-    folder: tempfile::TempDir,
-    at: PathBuf,
+    pub folder: tempfile::TempDir,
+    pub at: PathBuf,
 }
 
 impl Disk {
@@ -59,7 +60,7 @@ impl Disk {
     }
 
     /// In a file that lies in memory.
-    fn image(make: &str, mebibytes: u64, mount: &str) -> Disk {
+    pub fn image(make: &str, mebibytes: u64, mount: &str) -> Disk {
         let disk = Disk::place(Path::new("/dev/shm"));
         let image = disk.folder.path().join("image");
         std::fs::File::create(&image).unwrap().set_len(mebibytes << 20).unwrap();
@@ -85,7 +86,7 @@ impl Disk {
     }
 
     /// Writes to it wait until it is thawed.
-    fn freeze(&self, freeze: bool) {
+    pub fn freeze(&self, freeze: bool) {
         // Never another one.
         run("mountpoint", &["-q", &self.path()]);
         run("fsfreeze", &[if freeze { "-f" } else { "-u" }, &self.path()]);
@@ -142,7 +143,7 @@ async fn nap(ms: u64) {
 
 #[test]
 fn a_full_disk_ends_the_recording_whole_refuses_others_and_serves_again_when_there_is_space() {
-    with_mounts("full");
+    with_mounts("disks::full");
 }
 
 #[tokio::test]
@@ -197,7 +198,7 @@ async fn full() {
 
 #[test]
 fn a_disk_that_stalls_for_less_than_the_buffer_takes_nothing_and_the_api_answers_meanwhile() {
-    with_mounts("stalled");
+    with_mounts("disks::stalled");
 }
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn stalled() {
 
 #[test]
 fn a_disk_that_stalls_for_longer_costs_a_counted_gap_and_no_more() {
-    with_mounts("stalled_longer");
+    with_mounts("disks::stalled_longer");
 }
 
 #[tokio::test]
@@ -268,7 +269,7 @@ async fn stalled_longer() {
 
 #[test]
 fn a_disk_that_turns_read_only_ends_the_recording_with_its_errno_and_the_next_start_finishes_it() {
-    with_mounts("read_only");
+    with_mounts("disks::read_only");
 }
 
 #[tokio::test]
@@ -317,7 +318,7 @@ fn a_quota_that_is_used_up_ends_the_recording_whole_with_its_errno() {
         eprintln!("skipped: a quota needs btrfs-progs; `make test` installs them");
         return;
     }
-    with_mounts("quota");
+    with_mounts("disks::quota");
 }
 
 #[tokio::test]

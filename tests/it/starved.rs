@@ -1,6 +1,7 @@
 //! A host that gives too little: no CPU, no real-time priority. What is lost is counted, and what it lost is known from the
 //! audio itself (`counted`).
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use tokio::process::Command;
 
 use crate::counted::{Counted, HZ, Tally};
 use crate::daemon::{Daemon, configure};
-use crate::device::{folder as card, with_card_in};
+use crate::device::{folder as card, now, with_card_in};
+use crate::disks::{Disk, with_mounts};
 use crate::losses::{daemon, request, until};
 use crate::soak_faults::busy;
+use crate::sound::Sound;
 
 /// A recording's samples, and its gaps: where and how long.
 pub async fn heard(daemon: &Daemon, operation: &Value) -> (Vec<i16>, Vec<(u64, u64)>) {
@@ -105,4 +108,99 @@ async fn inner_refused() {
     daemon.stopped().await.unwrap();
     let log = std::fs::read_to_string(log).unwrap();
     assert_eq!(log.matches("no real-time priority for the thread of").count(), 1, "{log}");
+}
+
+#[test]
+#[ignore = "make load"]
+fn with_two_busy_loops_a_core_and_a_disk_that_stalls_no_ring_runs_over() {
+    with_card_in("starved", "inner_mounts");
+}
+
+#[test]
+#[ignore = "run by its outer half"]
+fn inner_mounts() {
+    with_mounts("starved::inner_loaded");
+}
+
+/// Every half minute the disk takes nothing for 5 s, half of what a buffer holds by default.
+#[tokio::test]
+#[ignore = "run by its outer half"]
+async fn inner_loaded() {
+    let minutes: u32 = std::env::var("MINUTES").map_or(10, |minutes| minutes.parse().unwrap());
+    let _counted = Counted::start(&card());
+    let disk = Disk::image("mkfs.ext4 -q", 2_048, "loop");
+    let noise = disk.folder.path().join("noise.wav");
+    Sound::at(HZ as u32).hiss(1_000).write(&noise);
+    let file = format!("wav:{}?pace=real&loop=true", noise.display());
+    let lines = [("pulse", "device:pulse:raw"), ("alsa", "device:alsa:raw"), ("file", &*file)];
+    let config = configure(&disk.at, &lines, "").unwrap();
+    let daemon = Daemon::with(&config).await.unwrap();
+    until(&daemon, 200).await;
+
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let mut loops: Vec<_> = (0..2 * cores).map(|_| busy()).collect();
+    let mut operations = Vec::new();
+    for (line, _) in lines {
+        let path = format!("/app/calls/{line}/record");
+        operations.push((line, daemon.post(&path, &request(60 * minutes)).await.unwrap()));
+    }
+    let (mut answers, mut failed) = (Vec::new(), 0_usize);
+    for half in 0..2 * minutes {
+        let began = now();
+        while began.elapsed() < Duration::from_secs(29) {
+            // Once the daemon is known to run, so that no stall comes before there is any audio to lose.
+            let stalls = (Duration::from_secs(10)..Duration::from_secs(15)).contains(&began.elapsed());
+            if stalls {
+                disk.freeze(true);
+            }
+            let until = if stalls {
+                15
+            } else if began.elapsed() < Duration::from_secs(10) {
+                10
+            } else {
+                29
+            };
+            while began.elapsed() < Duration::from_secs(until) {
+                let asked = now();
+                let answer = daemon.send(Method::GET, "/lines", None).await;
+                failed += usize::from(!answer.is_ok_and(|answer| answer.status() == 200));
+                answers.push(asked.elapsed());
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            if stalls {
+                disk.freeze(false);
+            }
+        }
+        eprintln!("{} s of {} s", (half + 1) * 30, minutes * 60);
+    }
+    for one in &mut loops {
+        one.kill().unwrap();
+        one.wait().unwrap();
+    }
+    answers.sort_unstable();
+    println!(
+        "{} answers, {failed} failed: p50 {:?}, p99 {:?}, at most {:?}",
+        answers.len(),
+        answers[answers.len() / 2],
+        answers[answers.len() * 99 / 100],
+        answers[answers.len() - 1]
+    );
+    for (line, operation) in operations {
+        let operation = daemon.ended(line, &operation).await.unwrap();
+        assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
+        assert_eq!(operation["recording"]["frames"], 60 * u64::from(minutes) * HZ, "{operation}");
+        let mut lost: BTreeMap<String, u64> = BTreeMap::new();
+        for gap in operation["recording"]["gaps"].as_array().unwrap() {
+            *lost.entry(gap["cause"].as_str().unwrap().to_owned()).or_default() += gap["frames"].as_u64().unwrap();
+        }
+        println!("{line}: {} s, frames lost by cause {lost:?}", 60 * minutes);
+        assert!(!lost.contains_key("overrun") && !lost.contains_key("storage"), "{operation}");
+        if line != "file" {
+            let (samples, gaps) = heard(&daemon, &operation).await;
+            let tally = Tally::of(&samples, &gaps);
+            println!("{line}: {tally:?}");
+            assert!(tally.off().unsigned_abs() <= HZ * 6 / 100, "{tally:?}: {operation}");
+        }
+    }
+    assert_eq!(failed, 0);
 }
