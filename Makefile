@@ -33,7 +33,7 @@ demo: ## records a spoken sentence from a virtual microphone and checks it; DEVI
 	@DEVICE='$(DEVICE)' scripts/demo.sh
 
 test: ## the tests, with a virtual sound card and, as root, broken disks
-	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs systemd-socket-activate:systemd
+	@$(NEED) $(BUILD_NEEDS) curl jq sox python3 btrfs:btrfs-progs systemd-socket-activate:systemd zsh fish
 	@scripts/virtual-card.sh install
 	TONEARM_TEST_CARD=required cargo test
 

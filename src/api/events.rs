@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,13 +19,13 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{self, Receiver, Sender};
-use tokio::time::{MissedTickBehavior, interval};
 
 use super::Api;
 use super::calls::App;
 use super::lines::level_json;
 use super::overview::{progress_json, seen_json};
 use super::wire::{HeardKeyBody, LevelBody, LevelsBody, ProgressBody, RunningBody};
+use crate::clock;
 use crate::control::keys::Keys;
 use crate::control::line::Line;
 use crate::control::overview::Changed;
@@ -40,7 +41,7 @@ const LATE: usize = 256;
 /// Tells all who look on.
 pub struct Hub {
     told: Sender<Event>,
-    /// Whether the task that makes events goes on.
+    /// Whether the thread that makes events goes on.
     goes_on: Mutex<bool>,
 }
 
@@ -78,13 +79,18 @@ impl Hub {
     fn join(&self, api: &Arc<Api>) -> Receiver<Event> {
         let mut goes_on = self.goes_on.lock().unwrap_or_else(PoisonError::into_inner);
         let events = self.told.subscribe();
-        if !std::mem::replace(&mut *goes_on, true) {
-            tokio::spawn(tell(api.clone()));
+        if !*goes_on {
+            let api = api.clone();
+            // Timers of the runtime wake it three times for each tick.
+            match thread::Builder::new().name("events".into()).spawn(move || tell(&api)) {
+                Ok(_) => *goes_on = true,
+                Err(error) => tracing::error!("levels and what happens cannot be told: no thread: {error}"),
+            }
         }
         events
     }
 
-    /// Whether nobody looks on any more; then the task that asks has to end.
+    /// Whether nobody looks on any more; then the thread that asks has to end.
     fn is_left(&self) -> bool {
         let mut goes_on = self.goes_on.lock().unwrap_or_else(PoisonError::into_inner);
         *goes_on = self.told.receiver_count() > 0;
@@ -93,19 +99,23 @@ impl Hub {
 }
 
 /// Makes events until nobody looks on.
-async fn tell(api: Arc<Api>) {
+fn tell(api: &Api) {
     let mut ears: Vec<Ear> = api.control.lines().iter().cloned().map(Ear::new).collect();
-    let (mut changes, mut ticks) = (api.control.changes(), 0_u32);
-    let mut tick = interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while !api.hub.is_left() {
-        tokio::select! {
-            _ = tick.tick() => {}
-            changed = changes.recv() => {
-                if let Ok(changed) = changed {
-                    tell_change(&api, changed);
-                }
-                continue;
+    let (mut changes, mut next) = (api.control.changes(), clock::now());
+    for tick in 0_u32.. {
+        while let Some(left) = next.checked_duration_since(clock::now()).filter(|left| !left.is_zero()) {
+            thread::park_timeout(left);
+        }
+        // After a stop of the host nothing is caught up with.
+        next = clock::now().max(next + EVERY);
+        if api.hub.is_left() {
+            return;
+        }
+        loop {
+            match changes.try_recv() {
+                Ok(changed) => tell_change(api, changed),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(_) => break,
             }
         }
         let send = |event| drop(api.hub.told.send(event));
@@ -117,9 +127,8 @@ async fn tell(api: Arc<Api>) {
         for (index, ear) in ears.iter_mut().enumerate() {
             ear.keys(|text| send(Event::Line(index, text)));
         }
-        ticks = ticks.wrapping_add(1);
-        if ticks.is_multiple_of(PROGRESS_EVERY) {
-            tell_progress(&api);
+        if tick.is_multiple_of(PROGRESS_EVERY) {
+            tell_progress(api);
         }
     }
 }
