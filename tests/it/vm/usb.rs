@@ -1,0 +1,115 @@
+//! A USB microphone that is recorded, pulled out and plugged in again, with another of its kind in its place.
+
+use serde_json::Value;
+
+use super::microphone::{HZ, Microphone};
+use super::{audio, daemon, ended, rate, seconds};
+use crate::losses::{now, request, until};
+
+/// An emulated machine comes late by tens of milliseconds.
+const PERIOD: &str = "period_ms = 200";
+
+fn number(value: &Value) -> usize {
+    value.as_u64().unwrap() as usize
+}
+
+/// What was heard between gaps.
+fn stretches<'a>(samples: &'a [i16], gaps: &[Value]) -> Vec<&'a [i16]> {
+    let ends = gaps.iter().map(|gap| (number(&gap["at"]), number(&gap["frames"]))).chain([(samples.len(), 0)]);
+    let mut begin = 0;
+    ends.map(|(at, frames)| &samples[std::mem::replace(&mut begin, at + frames)..at]).collect()
+}
+
+/// Whether these samples were sent, one after the other.
+fn is_part(samples: &[i16], sent: &[i16]) -> bool {
+    samples.is_empty() || sent.windows(samples.len()).any(|window| window == samples)
+}
+
+#[tokio::test]
+#[ignore = "make test-vm"]
+async fn a_usb_microphone_is_recorded_sample_for_sample() {
+    let microphone = Microphone::plug(0, "0001", 1);
+    let device = format!("device:alsa:hw:CARD={},DEV=0", microphone.card().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path(), &device, PERIOD).await;
+    until(&daemon, 200).await;
+    assert_eq!(rate(&daemon).await, HZ);
+    let mut tries = Vec::new();
+    loop {
+        let operation = daemon.post("/app/calls/mic/record", &request(3)).await.unwrap();
+        let operation = ended(&daemon, &operation).await;
+        let samples = audio(&daemon, &operation).await;
+        let gaps = operation["recording"]["gaps"].as_array().unwrap();
+        assert_eq!(samples.len(), 3 * HZ as usize, "{operation}");
+        let sent = microphone.sent();
+        assert!(stretches(&samples, gaps).into_iter().all(|stretch| is_part(stretch, &sent)), "{operation}");
+        if gaps.is_empty() {
+            return eprintln!("{device}: {} frames, sample for sample; before it {tries:?}", samples.len());
+        }
+        tries.push(gaps.clone());
+        assert!(tries.len() < 3, "{tries:?}");
+    }
+}
+
+/// Records a microphone that is pulled out; meanwhile another one of the same kind takes its port, its card's number and its
+/// card's id, and it comes back at another port.
+async fn comes_back_beside_another(name: impl Fn(&str) -> String) {
+    let first = Microphone::plug(0, "0001", 1);
+    let card = first.card().unwrap();
+    let device = format!("device:alsa:{}", name(&card));
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path(), &device, &format!("{PERIOD}\ndevice_loss = \"wait\"")).await;
+    until(&daemon, 200).await;
+    let operation = daemon.post("/app/calls/mic/record", &request(20)).await.unwrap();
+    seconds(3.0).await;
+    let pulled = now();
+    let sent = first.unplug();
+    let reason = until(&daemon, 503).await;
+    assert_eq!(reason["lines"][0]["line"], "mic", "{reason}");
+    let gone = now();
+    let other = Microphone::plug(0, "0002", 2);
+    assert_eq!(other.card().unwrap(), card, "it has the other one's name");
+    // It is tried meanwhile.
+    seconds(2.0).await;
+    let reason = until(&daemon, 503).await;
+    let words = reason["lines"][0]["reason"].as_str().unwrap();
+    eprintln!("{device}: {words}");
+    assert!(words.contains("serial number 0001"), "{words}");
+    let back = now();
+    let first = Microphone::plug(1, "0001", 3);
+    assert_ne!(first.card().unwrap(), card);
+    until(&daemon, 200).await;
+    let delivered = now();
+    let operation = ended(&daemon, &operation).await;
+    assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
+    assert_eq!(operation["recording"]["frames"], 20 * HZ, "{operation}");
+    let samples = audio(&daemon, &operation).await;
+    let gaps = operation["recording"]["gaps"].as_array().unwrap();
+    let lost = gaps.iter().position(|gap| gap["cause"] == "deviceLost").expect("a gap");
+    let stretches = stretches(&samples, gaps);
+    let (before, after) = stretches.split_at(lost + 1);
+    // A busy host has xruns besides.
+    for (heard, sent) in [(before, sent), (after, first.sent())] {
+        assert!(heard.iter().all(|stretch| is_part(stretch, &sent)), "{operation}");
+        assert!(heard.concat().len() > HZ as usize, "{operation}");
+    }
+    assert!(other.sent().is_empty(), "the other one was listened to");
+    let of = |name: &str| number(&gaps[lost][name]) as f64 / f64::from(HZ);
+    let (at, missing) = (of("at"), of("frames"));
+    let (least, most) = ((back - gone).as_secs_f64(), (delivered - pulled).as_secs_f64());
+    eprintln!("at {at:.3} s {missing:.3} s are missing; it was away for {least:.3} to {most:.3} s");
+    assert!((least..most + 0.5).contains(&missing));
+}
+
+#[tokio::test]
+#[ignore = "make test-vm"]
+async fn a_usb_microphone_goes_on_beside_another_one_that_took_its_cards_id() {
+    comes_back_beside_another(|card| format!("hw:CARD={card},DEV=0")).await;
+}
+
+#[tokio::test]
+#[ignore = "make test-vm"]
+async fn a_usb_microphone_goes_on_beside_another_one_that_took_its_cards_number() {
+    // snd-aloop is 0 and 1.
+    comes_back_beside_another(|_| "hw:2,0".to_owned()).await;
+}
