@@ -65,7 +65,7 @@ const CONFIGURATION: [&[u8]; 11] = [
 pub struct Microphone {
     serial: String,
     cable: UnixStream,
-    sent: Arc<Mutex<Vec<i16>>>,
+    made: Arc<Mutex<Vec<i16>>>,
 }
 
 impl Microphone {
@@ -74,19 +74,20 @@ impl Microphone {
         super::sh("modprobe -a vhci-hcd snd-usb-audio");
         let (cable, end) = UnixStream::pair().unwrap();
         super::write(HUB, &format!("{port} {} {DEVICE} {FULL_SPEED}", end.as_raw_fd()));
-        let (sent, commands) = (Arc::new(Mutex::new(Vec::new())), unbounded());
+        let (made, commands) = (Arc::new(Mutex::new(Vec::new())), unbounded());
         let reading = cable.try_clone().unwrap();
         std::thread::spawn(move || forward(reading, &commands.0));
         let inside = Inside {
             serial: serial.to_owned(),
             cable: cable.try_clone().unwrap(),
             noise: Box::new(noise_from(seed)),
-            sent: Arc::clone(&sent),
-            heard: None,
+            made: Arc::clone(&made),
+            began: None,
+            is_heard: false,
             waiting: VecDeque::new(),
         };
         std::thread::spawn(move || inside.live(&commands.1));
-        let microphone = Microphone { serial: serial.to_owned(), cable, sent };
+        let microphone = Microphone { serial: serial.to_owned(), cable, made };
         wait(serial, || microphone.card().is_some());
         microphone
     }
@@ -101,16 +102,17 @@ impl Microphone {
         Some(card.trim().to_owned())
     }
 
-    /// All that anyone has heard from it.
-    pub fn sent(&self) -> Vec<i16> {
-        self.sent.lock().unwrap().clone()
+    /// Its sound since someone listened for the first time. A host that comes late misses none of it, one that does not listen
+    /// misses what it would have heard.
+    pub fn made(&self) -> Vec<i16> {
+        self.made.lock().unwrap().clone()
     }
 
-    /// Pulls it out, and waits until it is no card any more: what it has sent.
+    /// Pulls it out, and waits until it is no card any more: what it has made.
     pub fn unplug(self) -> Vec<i16> {
         self.cable.shutdown(Shutdown::Both).unwrap();
         wait(&self.serial, || self.card().is_none());
-        self.sent()
+        self.made()
     }
 }
 
@@ -143,12 +145,6 @@ struct Submit {
     packets: Vec<[u32; 2]>,
     /// How many bytes there may be of all.
     length: usize,
-}
-
-impl Submit {
-    fn lasts(&self) -> Duration {
-        Duration::from_millis(self.packets.len() as u64)
-    }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -189,9 +185,10 @@ struct Inside {
     serial: String,
     cable: UnixStream,
     noise: Box<dyn Iterator<Item = i16> + Send>,
-    sent: Arc<Mutex<Vec<i16>>>,
-    /// Until when its sound has been sent, while someone listens. A host that comes late misses none of it.
-    heard: Option<Instant>,
+    made: Arc<Mutex<Vec<i16>>>,
+    /// When someone listened for the first time.
+    began: Option<Instant>,
+    is_heard: bool,
     /// Who waits for sound that has not been yet.
     waiting: VecDeque<Submit>,
 }
@@ -199,24 +196,22 @@ struct Inside {
 impl Inside {
     fn live(mut self, commands: &Receiver<Command>) {
         loop {
-            let next = self.heard.zip(self.waiting.front());
-            let command = match next.map(|(heard, first)| heard + first.lasts()) {
+            let due = self.waiting.front().map(|first| self.time(first.packets.len()));
+            let command = match due {
                 Some(due) => commands.recv_deadline(due),
                 None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let answered = match command {
                 Ok(Command::Submit(submit)) if submit.endpoint == 0 => self.control(&submit),
                 Ok(Command::Submit(submit)) => {
-                    self.heard.get_or_insert_with(now);
+                    self.listen();
                     self.waiting.push_back(submit);
                     Ok(())
                 }
                 Ok(Command::Unlink { number, submitted }) => {
                     let before = self.waiting.len();
                     self.waiting.retain(|submit| submit.number != submitted);
-                    if self.waiting.is_empty() {
-                        self.heard = None;
-                    }
+                    self.is_heard = !self.waiting.is_empty();
                     let status = if self.waiting.len() < before { -ECONNRESET } else { 0 };
                     self.answer(&[RET_UNLINK, number, 0, 0, 0, status as u32], &[], &[])
                 }
@@ -227,6 +222,27 @@ impl Inside {
             if answered.is_err() {
                 return;
             }
+        }
+    }
+
+    /// When that many ms more will have been made.
+    fn time(&self, more_ms: usize) -> Instant {
+        let made_ms = self.made.lock().unwrap().len() / FRAMES_PER_PACKET;
+        self.began.unwrap_or_else(now) + Duration::from_millis((made_ms + more_ms) as u64)
+    }
+
+    fn make(&mut self, ms: usize) -> Vec<i16> {
+        let samples: Vec<i16> = self.noise.by_ref().take(ms * FRAMES_PER_PACKET).collect();
+        self.made.lock().unwrap().extend(&samples);
+        samples
+    }
+
+    /// Someone listens, to what it makes from now on.
+    fn listen(&mut self) {
+        let now = now();
+        self.began.get_or_insert(now);
+        if !std::mem::replace(&mut self.is_heard, true) {
+            self.make(now.saturating_duration_since(self.time(0)).as_millis() as usize);
         }
     }
 
@@ -273,13 +289,11 @@ impl Inside {
     /// Sends the sound that the first one waits for.
     fn sound(&mut self) -> io::Result<()> {
         let Some(submit) = self.waiting.pop_front() else { return Ok(()) };
-        self.heard = self.heard.map(|heard| heard + submit.lasts());
         let packets = submit.packets.len();
-        let samples: Vec<i16> = self.noise.by_ref().take(packets * FRAMES_PER_PACKET).collect();
+        let samples = self.make(packets);
         let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let each: Vec<u32> =
             submit.packets.iter().flat_map(|[at, most]| [*at, *most, PACKET_BYTES as u32, 0]).collect();
-        self.sent.lock().unwrap().extend(samples);
         let words = [RET_SUBMIT, submit.number, 0, 0, 0, 0, data.len() as u32, 0, packets as u32];
         self.answer(&words, &data, &each)
     }
