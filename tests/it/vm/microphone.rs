@@ -102,8 +102,9 @@ impl Microphone {
         Some(card.trim().to_owned())
     }
 
-    /// Its sound since someone listened for the first time. A host that comes late misses none of it, one that does not listen
-    /// misses what it would have heard.
+    /// Its sound since someone listened for the first time. One who does not listen misses what would have been heard. One who
+    /// listens but comes late does not: that is kind to an emulated machine, which falls behind by half a second now and then.
+    /// A real microphone delays nothing, so what comes so late is counted as lost: such a gap is one at which nothing is missing.
     pub fn made(&self) -> Vec<i16> {
         self.made.lock().unwrap().clone()
     }

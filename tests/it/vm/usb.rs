@@ -66,12 +66,11 @@ async fn comes_back_beside_another(name: impl Fn(&str) -> String) {
     let daemon = daemon(folder.path(), &device, &format!("{PERIOD}\ndevice_loss = \"wait\"")).await;
     until(&daemon, 200).await;
     let operation = daemon.post("/app/calls/mic/record", &request(20)).await.unwrap();
+    let began = now();
     seconds(3.0).await;
-    let pulled = now();
     let made = first.unplug();
     let reason = until(&daemon, 503).await;
     assert_eq!(reason["lines"][0]["line"], "mic", "{reason}");
-    let gone = now();
     let other = Microphone::plug(0, "0002", 2);
     assert_eq!(other.card().unwrap(), card, "it has the other one's name");
     // It is tried meanwhile.
@@ -80,11 +79,11 @@ async fn comes_back_beside_another(name: impl Fn(&str) -> String) {
     let words = reason["lines"][0]["reason"].as_str().unwrap();
     eprintln!("{device}: {words}");
     assert!(words.contains("serial number 0001"), "{words}");
-    let back = now();
+    let back = began.elapsed().as_secs_f64();
     let first = Microphone::plug(1, "0001", 3);
     assert_ne!(first.card().unwrap(), card);
     until(&daemon, 200).await;
-    let delivered = now();
+    let delivered = began.elapsed().as_secs_f64();
     let operation = ended(&daemon, &operation).await;
     assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
     assert_eq!(operation["recording"]["frames"], 20 * HZ, "{operation}");
@@ -101,10 +100,12 @@ async fn comes_back_beside_another(name: impl Fn(&str) -> String) {
     }
     assert!(other.made().is_empty(), "the other one was listened to");
     let of = |name: &str| number(&gaps[lost][name]) as f64 / f64::from(HZ);
-    let (at, missing) = (of("at"), of("frames"));
-    let (least, most) = ((back - gone).as_secs_f64(), (delivered - pulled).as_secs_f64());
-    eprintln!("at {at:.3} s {missing:.3} s are missing; it was away for {least:.3} to {most:.3} s");
-    assert!((least..most + 0.5).contains(&missing));
+    let (from, to) = (of("at"), of("at") + of("frames"));
+    eprintln!(
+        "missing from {from:.3} to {to:.3} s; pulled out at 3, plugged in at {back:.3}, ready at {delivered:.3} s"
+    );
+    // As the test sees it, beside a machine that is emulated.
+    assert!(from < 4.0 && (back - 1.0..delivered + 1.0).contains(&to));
 }
 
 #[tokio::test]
