@@ -4,7 +4,7 @@
 #   vm.sh build                what it is made of, once, from Debian packages into target/vm
 #   vm.sh run SECONDS DIR CMD  boots a throw-away copy in which DIR is /host, and runs CMD there by bash as root; prints what
 #                              it says, and ends as it ends
-# In it: snd-aloop as cards Loopback and Loopback1 (what is played to DEV=0 is heard on DEV=1), and modules for USB gadgets.
+# In it: snd-aloop as cards Loopback and Loopback1 (what is played to DEV=0 is heard on DEV=1), and the modules of USB sound and USB/IP.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 vm=${VM_DIR:-$here/../target/vm}

@@ -8,14 +8,15 @@
 //! unique. PulseAudio (and PipeWire's server of that name) comes before ALSA where both know a name, for it says when the
 //! server goes away; ALSA's plugin for it just stops delivering.
 
+mod hardware;
+
 use std::fmt;
-use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{BufferSize, DeviceDirection, ErrorKind, HostId, SupportedBufferSize, SupportedStreamConfig};
 
+pub use self::hardware::Identity;
 use crate::units::Rate;
 
 /// Which way sound goes.
@@ -86,63 +87,13 @@ impl fmt::Display for DeviceError {
 
 impl std::error::Error for DeviceError {}
 
-/// Which device it was that was opened: its exact name, and the hardware behind it where the system says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its host and id, as they are written after `device:`.
-    pub name: String,
-    hardware: Option<String>,
-}
-
-impl Identity {
-    /// Whether that name still means it: a card that is plugged in may be given the name of another one.
-    pub fn check(&self) -> Result<(), DeviceError> {
-        let Some(hardware) = &self.hardware else { return Ok(()) };
-        match hardware_of(&self.name) {
-            Some(now) if now != *hardware => {
-                let words = format!("{}: it was {hardware}, and now {now} has its name", self.name);
-                Err(DeviceError::NotThere(words))
-            }
-            // Whether it is there at all is seen when it is opened.
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "device:{}", self.name)
-    }
-}
-
 /// Which device this is, that was found by this name.
 pub(crate) fn identity(name: &str, device: &cpal::Device) -> Identity {
     let exact = device.id().ok().and_then(|id| {
         let (_, prefix) = HOSTS.iter().find(|(host, _)| *host == id.host())?;
         Some(format!("{prefix}:{}", id.id()))
     });
-    let name = exact.unwrap_or_else(|| name.to_owned());
-    Identity { hardware: hardware_of(&name), name }
-}
-
-/// Where sound cards stand in the system's tree of devices.
-const SOUND: &str = "/sys/class/sound";
-
-/// The hardware behind an ALSA device of a card: a USB device by its serial number, else where it is plugged in.
-fn hardware_of(name: &str) -> Option<String> {
-    let (_, rest) = name.split_once("CARD=")?;
-    let card = rest.split(',').next()?;
-    let is_it = |folder: &PathBuf| fs::read_to_string(folder.join("id")).is_ok_and(|id| id.trim() == card);
-    let folder = fs::read_dir(SOUND).ok()?.flatten().map(|entry| entry.path()).find(is_it)?;
-    let place = folder.join("device").canonicalize().ok()?;
-    let read =
-        |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).ok().map(|text| text.trim().to_owned());
-    let usb = place.ancestors().find_map(|folder| {
-        let (vendor, product) = (read(folder, "idVendor")?, read(folder, "idProduct")?);
-        let serial = read(folder, "serial").filter(|serial| !serial.is_empty())?;
-        Some(format!("USB device {vendor}:{product} with serial number {serial}"))
-    });
-    Some(usb.unwrap_or_else(|| format!("the card at {}", place.display())))
+    Identity::of(exact.unwrap_or_else(|| name.to_owned()))
 }
 
 /// What is wanted of a device beyond what it offers by itself.

@@ -65,10 +65,10 @@ pub fn open(name: &str, period_ms: u32) -> Result<Capture, DeviceError> {
 
 /// Opens the same microphone again that was opened before, and no other that goes by its name now.
 pub fn reopen(identity: &Identity, period_ms: u32) -> Result<Capture, DeviceError> {
-    identity.check()?;
-    let device = open_with(&identity.name, Wanted { period_ms: Some(period_ms), ..Wanted::default() })?;
+    let name = identity.name_now()?;
+    let device = open_with(&name, Wanted { period_ms: Some(period_ms), ..Wanted::default() })?;
     // It may have been changed for another while it was being opened.
-    identity.check()?;
+    identity.check(&device.identity)?;
     Ok(device.into())
 }
 

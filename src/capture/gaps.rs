@@ -19,8 +19,9 @@ use crate::units::Rate;
 const SLOT_MS: u32 = 100;
 /// Callbacks are even if what is missing after each differs by no more than this …
 const EVEN_MS: u32 = 20;
-/// … for so long.
+/// … for so long, and for so many: two that come at a long period can be late by the same.
 const CALM_MS: u32 = 250;
+const CALM_CALLBACKS: u32 = 5;
 /// More than time stamps of sound servers are off by.
 const MUCH_MS: u32 = 60;
 const MUCH_AFTER: usize = 20;
@@ -67,6 +68,7 @@ struct Slots {
 #[derive(Clone, Copy, Debug)]
 struct Calm {
     since_ns: u64,
+    callbacks: u32,
     least: i64,
     most: i64,
 }
@@ -83,7 +85,7 @@ impl Gaps {
             base_parts: 0,
             slot: Slot { number: 0, least: i64::MAX },
             slots: Slots { least: [i64::MAX; LITTLE_AFTER], count: 0 },
-            calm: Calm { since_ns: 0, least: 0, most: 0 },
+            calm: Calm { since_ns: 0, callbacks: 0, least: 0, most: 0 },
         }
     }
 
@@ -104,11 +106,12 @@ impl Gaps {
             self.base_parts = self.missing * PARTS;
         }
         if !first && self.calm.goes_on(self.missing, self.frames_in(EVEN_MS)) {
-            if now_ns.saturating_sub(self.calm.since_ns) >= u64::from(CALM_MS) * 1_000_000 {
+            let is_long = now_ns.saturating_sub(self.calm.since_ns) >= u64::from(CALM_MS) * 1_000_000;
+            if is_long && self.calm.callbacks >= CALM_CALLBACKS {
                 lost += self.tell(self.calm.least, self.frames_in(LITTLE_MS));
             }
         } else {
-            self.calm = Calm { since_ns: now_ns, least: self.missing, most: self.missing };
+            self.calm = Calm { since_ns: now_ns, callbacks: 1, least: self.missing, most: self.missing };
         }
         let number = now_ns.saturating_sub(first_ns) / (u64::from(SLOT_MS) * 1_000_000);
         if number == self.slot.number {
@@ -194,6 +197,7 @@ impl Slots {
 impl Calm {
     /// Takes in what is missing after another callback; `false` if that is too far from the others.
     fn goes_on(&mut self, missing: i64, even: i64) -> bool {
+        self.callbacks = self.callbacks.saturating_add(1);
         (self.least, self.most) = (self.least.min(missing), self.most.max(missing));
         self.most - self.least <= even
     }

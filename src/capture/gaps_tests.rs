@@ -35,6 +35,19 @@ fn frames_that_come_late_but_all_are_no_loss() {
 }
 
 #[test]
+fn of_long_periods_a_few_that_are_late_by_the_same_are_no_loss_and_a_loss_is_known_within_a_second() {
+    // On a bus that falls behind and catches up again, as an emulated one did: 200 ms at a time, by so many ms late.
+    let late_ms =
+        [0, 0, 229, 325, 258, 180, 222, 160, 12, 0, 30, 103, 334, 434, 447, 481, 474, 478, 300, 140, 30, 0, 0, 0, 0, 0];
+    let mut gaps = Gaps::new(RATE);
+    let at_ms = (0..).map(|n| n * 200).zip(late_ms).map(|(ms, late_ms)| ms + late_ms);
+    assert_eq!(at_ms.map(|ms| gaps.observe(ms * MS, 200 * 8, None)).sum::<u64>(), 0);
+    // Of the second from 5,000 ms on only what was captured last comes.
+    let back: Vec<u64> = (30..35).map(|n| gaps.observe(n * 200 * MS, 200 * 8, None)).collect();
+    assert_eq!(back, [0, 0, 0, 0, 800 * 8]);
+}
+
+#[test]
 fn a_device_that_was_suspended_lost_what_it_did_not_deliver_and_it_is_known_within_300_ms() {
     let mut gaps = Gaps::new(RATE);
     run(&mut gaps, 0, 1_000);

@@ -123,7 +123,7 @@ impl Heard {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sound server runs in real time")]
-fn nap() {
+pub fn nap() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
@@ -132,14 +132,17 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Three seconds of noise in which no frame is like another; the first and the last are not silent.
-fn noise() -> Vec<i16> {
-    let mut state = 22_695_477_u32;
-    let noise = std::iter::repeat_with(|| {
+/// Noise in which no frame is like another, and no sample zero: that is what is recorded where nothing was.
+pub fn noise_from(mut state: u32) -> impl Iterator<Item = i16> + Send {
+    std::iter::repeat_with(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         ((state >> 16) as i16) | 1
-    });
-    noise.take(3 * HZ as usize * CHANNELS).collect()
+    })
+}
+
+/// Three seconds of it.
+fn noise() -> Vec<i16> {
+    noise_from(22_695_477).take(3 * HZ as usize * CHANNELS).collect()
 }
 
 fn write(path: &Path, samples: &[i16]) {

@@ -1,5 +1,8 @@
 //! The kernel's own sound cards, and our unit under systemd: run in a virtual machine by `make test-vm`.
 
+mod microphone;
+mod usb;
+
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -8,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, Http, TOKEN, configure};
+use crate::device::noise_from;
 use crate::losses::{now, request, until};
 use tonearm::api::auth::digest;
 use tonearm::store::hex;
@@ -41,15 +45,9 @@ async fn daemon(folder: &Path, device: &str, more: &str) -> Daemon {
     Daemon::with(&config).await.unwrap()
 }
 
-/// Noise for ten seconds, the same in both channels of a WAV at this rate, without a zero.
+/// Noise for ten seconds, the same in both channels of a WAV at this rate.
 fn noise(path: &Path, hz: u32) -> Vec<i16> {
-    let mut state = 22_695_477_u32;
-    let noise: Vec<i16> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((state >> 16) as i16) | 1
-    })
-    .take(10 * hz as usize)
-    .collect();
+    let noise: Vec<i16> = noise_from(22_695_477).take(10 * hz as usize).collect();
     let spec =
         hound::WavSpec { channels: 2, sample_rate: hz, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(path, spec).unwrap();
