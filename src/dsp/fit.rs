@@ -100,6 +100,7 @@ impl Fit {
 }
 
 #[multiversion(targets("x86_64+avx2"))]
+#[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
 fn reach(fit: &Fit, signal: &[f32], back: bool) -> usize {
     let (sign, from) = (if back { -1.0 } else { 1.0 }, (0.5 * fit.half) as usize);
     let (mut first, step) = (from as f64 + 0.5, 1.0 / fit.half);

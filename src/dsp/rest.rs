@@ -74,7 +74,6 @@ impl Rest {
 
 /// The energy that is left without the tones, and what is to be solved for.
 #[multiversion(targets("x86_64+avx2"))]
-#[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
 fn apart(rows: &[[Row; 2]], heard: &[f32], fit: &Fit, gains: [f64; 2]) -> (f64, [Half; 2]) {
     let (mut heard, mut model) = (Folded::new(heard), fit.model(gains));
     let (mut energy, mut halves) = ([0.0; LANES], [Half::default(), Half::default()]);
@@ -102,7 +101,6 @@ fn apart(rows: &[[Row; 2]], heard: &[f32], fit: &Fit, gains: [f64; 2]) -> (f64, 
 impl Half {
     /// What a group has along the waves.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "as in `apart`")]
     fn add(&mut self, signal: &[f64; LANES], [low, high]: [&[f64; LANES]; 2]) {
         for lane in 0..LANES {
             self.right[0][lane] += signal[lane] * low[lane];
@@ -115,7 +113,7 @@ impl Half {
 
     /// What one distance has along the excused sounds.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "as in `apart`")]
+    #[expect(clippy::needless_range_loop, reason = "an iterator's calls are not inlined into code for AVX2")]
     fn along(&mut self, [signal, low, high]: [f64; 3], row: &Row) {
         for k in 0..row.len() {
             self.signal[k] += signal * row[k];
