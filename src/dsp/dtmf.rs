@@ -70,6 +70,8 @@ pub enum DtmfEvent {
 pub struct Dtmf {
     decimator: Decimator,
     hearing: Hearing,
+    /// The sample after the last one that was taken.
+    taken: u64,
 }
 
 impl Dtmf {
@@ -77,7 +79,7 @@ impl Dtmf {
     pub fn new(rate: Rate, config: &DtmfConfig) -> Dtmf {
         let decimator = Decimator::new(rate, TONE_REACH);
         let hearing = Hearing::new(Decimator::out_hz(rate), &decimator, config, 0);
-        Dtmf { decimator, hearing }
+        Dtmf { decimator, hearing, taken: 0 }
     }
 
     /// Hears the next samples (−1 … 1, any number of them) and reports what it can say by their end.
@@ -91,14 +93,16 @@ impl Dtmf {
     /// Takes the next samples, at most [`Dtmf::most`] before they are heard. Many channels cost less if all of them take
     /// theirs first.
     pub fn take(&mut self, samples: &[f32]) {
-        let Dtmf { decimator, hearing } = self;
-        decimator.feed(samples, |_, samples| hearing.take(samples));
+        let Dtmf { decimator, hearing, taken } = self;
+        decimator.feed(samples, |end, samples| {
+            hearing.take(samples);
+            *taken = end;
+        });
     }
 
     /// Hears what was taken and reports what can be said by its end.
     pub fn hear(&mut self, mut report: impl FnMut(DtmfEvent)) {
-        let known = self.decimator.known(self.decimator.position());
-        while self.hearing.hear(known, &mut report).is_some() {}
+        while self.hearing.hear(self.taken, &mut report).is_some() {}
     }
 
     /// How many samples can be taken before they are heard.
@@ -111,6 +115,7 @@ impl Dtmf {
         self.hearing.release(self.decimator.position(), &mut report);
         let next = self.decimator.skip(frames);
         self.hearing.restart(next, self.decimator.position());
+        self.taken = next;
     }
 
     /// Every key reported from now on has its onset at this frame or later. Never falls.

@@ -65,10 +65,10 @@ pub(super) struct Bank {
     hop: usize,
     hz: f64,
     one: Box<[Row]>,
-    /// For two hops at once.
-    two: Box<[Row]>,
-    /// By half a hop, one and two.
-    turns: [Bins; 3],
+    /// For four hops at once.
+    four: Box<[Row]>,
+    /// By one hop, and by two.
+    turns: [Bins; 2],
 }
 
 /// The last hops of a signal, and what they sum up to.
@@ -114,8 +114,8 @@ impl Spans {
 impl Bank {
     /// For spans of `hop` samples at `hz` samples a second.
     pub fn new(hz: f64, hop: usize) -> Bank {
-        let mut bank = Bank { hop, hz, one: rows(hz, hop), two: rows(hz, 2 * hop), turns: [Bins::ZERO; 3] };
-        bank.turns = [0.5, 1.0, 2.0].map(|hops| bank.turn(hops));
+        let mut bank = Bank { hop, hz, one: rows(hz, hop), four: rows(hz, 4 * hop), turns: [Bins::ZERO; 2] };
+        bank.turns = [1, 2].map(|hops| bank.turn(hops));
         bank
     }
 
@@ -131,17 +131,16 @@ impl Bank {
         hear(samples, self, (faint, idle), spans)
     }
 
-    /// Hears the next two hops at once and says what their energy is, and how strong the strongest row and column were in the
-    /// last four.
-    pub fn hear_two(&self, samples: &[f32], spans: &mut Spans) -> (f32, f32) {
-        hear_two(samples, self, spans)
+    /// The energy of four hops, heard at once, and how strong the strongest row and column are in them.
+    pub fn hear_four(&self, samples: &[f32]) -> (f32, f32) {
+        hear_four(samples, self)
     }
 
     /// The turn that stands for `hops` hops.
-    pub fn turn(&self, hops: f64) -> Bins {
+    pub fn turn(&self, hops: usize) -> Bins {
         let mut turn = Bins::ZERO;
         for bin in 0..BINS {
-            let angle = std::f64::consts::TAU * frequency(bin) * hops * self.hop as f64 / self.hz;
+            let angle = std::f64::consts::TAU * frequency(bin) * (hops * self.hop) as f64 / self.hz;
             turn.re[bin] = angle.cos() as f32;
             turn.im[bin] = -angle.sin() as f32;
         }
@@ -168,7 +167,7 @@ pub(super) fn frequency(bin: usize) -> f64 {
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "as in `correlate`")]
 fn energy(samples: &[f32], fused: bool) -> f32 {
-    const LANES: usize = 4;
+    const LANES: usize = 8;
     let mut sums = [0.0f32; LANES];
     let (groups, rest) = samples.as_chunks::<LANES>();
     for group in groups {
@@ -181,7 +180,8 @@ fn energy(samples: &[f32], fused: bool) -> f32 {
     }
     // Seeing how they are added up, the compiler makes pairs of them and works in two lanes.
     let sums = std::hint::black_box(sums);
-    (sums[0] + sums[2]) + (sums[1] + sums[3])
+    let [a, b, c, d, e, f, g, h] = sums;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
 /// A hop at 8 kHz, which is what 8, 16, 32, 48, 96 and 192 kHz come to.
@@ -194,28 +194,22 @@ fn hear(samples: &[f32], bank: &Bank, (faint, idle): (f32, bool), spans: &mut Sp
     match sum_up::<USUAL_HOP, { USUAL_HOP / 2 }>(samples, &bank.one, (faint, idle), FUSED) {
         (energy, None) => energy,
         (energy, Some(one)) => {
-            let two = one.after(&spans.one, &bank.turns[1], FUSED);
+            let two = one.after(&spans.one, &bank.turns[0], FUSED);
             spans.one = one;
             spans.energies.copy_within(..7, 1);
             spans.energies[0] = energy;
             spans.hops = spans.hops.wrapping_add(1);
-            spans.add(two, &bank.turns[2], FUSED);
+            spans.add(two, &bank.turns[1], FUSED);
             energy
         }
     }
 }
 
 #[multiversion(targets("x86_64+avx2+fma"))]
-fn hear_two(samples: &[f32], bank: &Bank, spans: &mut Spans) -> (f32, f32) {
+fn hear_four(samples: &[f32], bank: &Bank) -> (f32, f32) {
     const FUSED: bool = selected_target!().supports_feature_str("fma");
-    let (energy, both) = sum_up::<{ 2 * USUAL_HOP }, USUAL_HOP>(samples, &bank.two, (0.0, false), FUSED);
-    // As if it had been seen from the middle of the first hop.
-    let two = both.unwrap_or(Bins::ZERO).after(&Bins::ZERO, &bank.turns[0], FUSED);
-    spans.energies.copy_within(..6, 2);
-    spans.energies[..2].copy_from_slice(&[energy, 0.0]);
-    spans.hops = spans.hops.wrapping_add(2);
-    spans.add(two, &bank.turns[2], FUSED);
-    (energy, strongest(&spans.four().power()))
+    let (energy, four) = sum_up::<{ 4 * USUAL_HOP }, { 2 * USUAL_HOP }>(samples, &bank.four, (0.0, false), FUSED);
+    (energy, strongest(&four.unwrap_or(Bins::ZERO).power()))
 }
 
 /// The energy of a span, and its sums unless it is nothing (`faint`; `idle` asks for none then).
@@ -241,8 +235,8 @@ fn sum_up<const LENGTH: usize, const PAIRS: usize>(
     (energy, (!(energy < faint && idle)).then_some(bins))
 }
 
-/// The longest span is two hops, 5 ms, below 16 kHz.
-const MOST_PAIRS: usize = 40;
+/// The longest span is four hops, 10 ms, below 16 kHz.
+const MOST_PAIRS: usize = 80;
 
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "a zip stays a call in code for AVX2, and a call costs more than a hop")]
@@ -328,7 +322,7 @@ mod tests {
         let bank = Bank::new(rate, hop);
         let samples = noise(4 * hop);
         let hops: Vec<Bins> = samples.chunks(hop).map(|hop| bank.correlate(hop)).collect();
-        let (one, two) = (bank.turn(1.0), bank.turn(2.0));
+        let (one, two) = (bank.turn(1), bank.turn(2));
         let after = |later: &Bins, earlier: &Bins, turn: &Bins| later.after(earlier, turn, false);
         let four = after(&after(&hops[3], &hops[2], &one), &after(&hops[1], &hops[0], &one), &two);
         for (bin, power) in four.power().into_iter().enumerate() {

@@ -32,13 +32,19 @@ const SUSPECT: usize = 2;
 /// Less than this share of the energy in a row and a column is not theirs: at an SNR of 0 dB they would have half.
 const TONES: f32 = 0.5;
 
+/// Less than this share of four hops is not listened to more closely: what has less than [`FITTING`] is not fitted either.
+const WAKING: f32 = 0.6;
+/// What cannot pass is not worth a fit: a pair at the limits of frequency, in noise, has a share of 0.75.
+const FITTING: f32 = 0.65;
+
 /// How hops are heard.
 #[derive(Clone)]
 enum Watch {
     /// Each by itself: a key may be going on.
     Closely,
-    /// The last look found no key, so none can be found before the one after next: two at a time.
-    InPairs { one_came: bool },
+    /// Four at once: the last look found no key, and a key that began since then fills the four that follow, or the four after
+    /// them, before it is as long as a key. So many must come before the last of the four.
+    Loosely { to_come: u64 },
 }
 
 /// The key that is down.
@@ -62,6 +68,8 @@ pub(super) struct Hearing {
     config: DtmfConfig,
     hz: f64,
     hop: usize,
+    /// The same, for arithmetic.
+    hop_length: f32,
     /// Device frames to one sample.
     factor: u64,
     /// Device frames that the decimator waits for.
@@ -103,9 +111,10 @@ impl Hearing {
             config: *config,
             hz,
             hop,
+            hop_length: hop as f32,
             factor: decimator.factor(),
             delay: decimator.delay(),
-            turn: bank.turn(4.0),
+            turn: bank.turn(4),
             gains,
             rest: Rest::new(hz, (FIT_HOPS * hop) & !1).into(),
             // A quarter of the energy of the weaker tone alone: the hop may be filled by half.
@@ -134,15 +143,30 @@ impl Hearing {
         self.band.run(input, self.tones.extend(samples.len()));
     }
 
-    /// Hears the next hop if all of it lies before sample `end`; the sample after it.
+    /// Hears the next hop, or all that are heard at once, if they lie before sample `end`; the sample after them.
     #[inline]
     pub fn hear(&mut self, end: u64, report: &mut impl FnMut(DtmfEvent)) -> Option<u64> {
-        let heard = self.next_hop;
-        (heard <= end).then(|| {
-            self.hear_hop(report);
-            self.next_hop += self.hop as u64;
-            heard
-        })
+        let mut heard = self.next_hop;
+        if heard > end {
+            return None;
+        }
+        match &mut self.watch {
+            Watch::Closely => self.hear_closely(heard, report),
+            Watch::Loosely { to_come } if heard + *to_come * self.hop as u64 > end => {
+                *to_come -= 1;
+                self.run += 1;
+            }
+            Watch::Loosely { to_come } => {
+                heard += *to_come * self.hop as u64;
+                (*to_come, self.run, self.next_hop) = (3, SUSPECT, heard);
+                let (energy, strongest) = self.bank.hear_four(self.tones.before(heard, 4 * self.hop));
+                if energy < 4.0 * self.faint || self.is_of_tones(WAKING, strongest, energy) {
+                    self.wake(report);
+                }
+            }
+        }
+        self.next_hop = heard + self.hop as u64;
+        Some(heard)
     }
 
     /// Every key reported from now on has its onset at this device frame or later.
@@ -156,37 +180,19 @@ impl Hearing {
         self.first_frame.max(self.next_hop.saturating_sub((hops * self.hop) as u64) * self.factor)
     }
 
-    #[inline]
-    fn hear_hop(&mut self, report: &mut impl FnMut(DtmfEvent)) {
-        match &mut self.watch {
-            Watch::Closely => self.hear_closely(self.next_hop, report),
-            Watch::InPairs { one_came: one_came @ false } => {
-                *one_came = true;
-                self.run = SUSPECT + 1;
-            }
-            Watch::InPairs { one_came } => {
-                *one_came = false;
-                let both = self.tones.before(self.next_hop, 2 * self.hop);
-                let (energy, strongest) = self.bank.hear_two(both, &mut self.spans);
-                self.run = SUSPECT;
-                if energy < 2.0 * self.faint || self.share(strongest, 4) >= TONES {
-                    self.wake(report);
-                }
-            }
-        }
-    }
-
-    /// Hears the last two hops one by one, as those before them had been heard.
+    /// Hears the last four hops one by one, behind the two in which a tone may have begun before them.
     #[cold]
     fn wake(&mut self, report: &mut impl FnMut(DtmfEvent)) {
-        self.watch = Watch::Closely;
         self.spans = Spans::EMPTY;
-        for back in [3, 2] {
-            let hop = self.tones.before(self.next_hop - back * self.hop as u64, self.hop);
-            self.bank.hear(hop, (self.faint, false), &mut self.spans);
+        let end = |back: usize| self.next_hop - (back * self.hop) as u64;
+        for to in [end(5), end(4)] {
+            self.bank.hear(self.tones.before(to, self.hop), (self.faint, false), &mut self.spans);
         }
-        self.hear_closely(self.next_hop - self.hop as u64, report);
-        self.hear_closely(self.next_hop, report);
+        for to in [end(3), end(2), end(1), end(0)] {
+            // Only the last may be followed by another four.
+            self.watch = Watch::Closely;
+            self.hear_closely(to, report);
+        }
     }
 
     /// Hears the hop up to a sample.
@@ -214,7 +220,7 @@ impl Hearing {
         let power = self.spans.two().power();
         let strengths = down.bins.map(|bin| power[bin] / (self.gains[bin] * self.gains[bin]));
         let energy = self.spans.energies[0] + self.spans.energies[1];
-        let share = down.bins.iter().map(|&bin| power[bin]).sum::<f32>() / (self.hop as f32 * energy);
+        let share = down.bins.iter().map(|&bin| power[bin]).sum::<f32>() / (self.hop_length * energy);
         // Each of them: the next key often shares the row or the column.
         if (0..2).all(|n| strengths[n] >= PRESENT * down.strengths[n]) && share > 0.3 {
             down.strengths = std::array::from_fn(|n| down.strengths[n].max(0.7 * strengths[n]));
@@ -263,41 +269,43 @@ impl Hearing {
         }
     }
 
-    /// The share of the energy of so many hops that lies in the strongest row and column.
+    /// Whether at least this share of the energy lies in the strongest row and column.
     #[inline]
-    fn share(&self, strongest: f32, hops: usize) -> f32 {
-        let energy: f32 = self.spans.energies[..hops].iter().sum();
-        // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)².
-        strongest / (2.0 * self.hop as f32 * energy)
+    fn is_of_tones(&self, share: f32, strongest: f32, energy: f32) -> bool {
+        // A sine of amplitude a over n samples has the energy a²n/2 and correlates to (an/2)²; n is 10 ms.
+        strongest >= share * (2.0 * self.hop_length * energy)
     }
 
     /// The gate: whether the last 10 or 20 ms may belong to a key, and if so, whether they do.
     fn look(&mut self, report: &mut impl FnMut(DtmfEvent)) {
-        let (mut power, mut hops) = (self.spans.four().power(), 4);
+        let (mut power, mut energies) = (self.spans.four().power(), &self.spans.energies[..4]);
         if self.run >= 8 {
             let before = self.spans.four_before().power();
             (0..BINS).for_each(|bin| power[bin] += before[bin]);
-            hops = 8;
+            energies = &self.spans.energies;
         }
-        let share = self.share(strongest(&power), hops);
-        if share < TONES {
+        let (strongest, energy) = (strongest(&power), energies.iter().sum());
+        if !self.is_of_tones(TONES, strongest, energy) {
             // What is no tone over 10 ms is none; one that began within the last 5 may still be.
             self.run = SUSPECT;
             if self.down.is_none() {
-                self.watch = Watch::InPairs { one_came: false };
+                self.watch = Watch::Loosely { to_come: 3 };
             }
             return;
         }
         let (row, column) = (loudest(&power[..4]), 4 + loudest(&power[4..]));
-        // What cannot pass is not worth a fit: a pair at the limits of frequency, in noise, has a share of 0.75.
         let level = |bin: usize| power[bin] / (self.gains[bin] * self.gains[bin]);
         let (low, high) = (level(row), level(column));
-        if self.run <= FIT_HOPS || share < 0.65 || low > 20.0 * high || high > 20.0 * low {
+        if self.run <= FIT_HOPS
+            || !self.is_of_tones(FITTING, strongest, energy)
+            || low > 20.0 * high
+            || high > 20.0 * low
+        {
             return;
         }
         if let Some(tone) = self.judge(row, column) {
             // Over two hops, n samples, an amplitude a correlates to (an/2)².
-            let strength = |dbfs: f32| (10f32.powf(dbfs / 20.0) * self.hop as f32).powi(2);
+            let strength = |dbfs: f32| (10f32.powf(dbfs / 20.0) * self.hop_length).powi(2);
             let strengths = [strength(tone.low_dbfs), strength(tone.high_dbfs)];
             if self.resounds(tone.key, strengths) {
                 return;
