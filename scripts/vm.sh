@@ -55,7 +55,7 @@ run() {
   # Nothing is written to the image.
   timeout "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -M q35 -m 1024 -smp 2 -nographic -no-reboot -nodefaults \
     -serial "file:$dir/.vm/console" -display none -kernel "$vm/vmlinuz" -initrd "$vm/initrd.img" \
-    -append "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=no mitigations=off" \
+    -append "root=/dev/vda rw console=ttyS0 quiet no_console_suspend systemd.show_status=no mitigations=off" \
     -drive "file=$vm/rootfs.ext4,if=virtio,format=raw,snapshot=on" \
     -virtfs "local,path=$dir,mount_tag=host,security_model=none" -device virtio-rng-pci < /dev/null ||
     { echo "the machine ended with $? (124: it took longer than $limit s); see $dir/.vm/console" >&2; cat "$dir/.vm/out" 2>/dev/null; return 1; }

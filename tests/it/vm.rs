@@ -221,6 +221,36 @@ async fn a_step_of_the_hosts_clock_moves_no_limit() {
     assert_eq!(operation["createdDateTime"], before["createdDateTime"]);
 }
 
+/// As when the host goes to sleep, as far as the kernel plays it by itself: all processes are frozen for five seconds. What `level`
+/// says goes further (`devices`, `core`, where the clock stands still, too), but then no 9p comes back.
+#[tokio::test]
+#[ignore = "make test-vm"]
+async fn a_host_that_sleeps_moves_no_limit_and_what_it_missed_is_a_gap() {
+    let level = std::env::var("TONEARM_VM_SLEEP").unwrap_or("freezer".into());
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path(), MICROPHONE, "period_ms = 200\ndevice_loss = \"wait\"").await;
+    until(&daemon, 200).await;
+    let hz = rate(&daemon).await;
+    let operation = daemon.post("/app/calls/mic/record", &request(12)).await.unwrap();
+    let began = now();
+    seconds(3.0).await;
+    let asleep = now();
+    sh(&format!("echo {level} > /sys/power/pm_test && echo mem > /sys/power/state; echo none > /sys/power/pm_test"));
+    let slept = asleep.elapsed().as_secs_f64();
+    let operation = ended(&daemon, &operation).await;
+    let lasted = began.elapsed().as_secs_f64();
+    let lost = operation["recording"]["lostFrames"].as_u64().unwrap() as f64 / hz as f64;
+    eprintln!(
+        "{level}: it slept for {slept:.2} s by its clock, {lost:.2} s are listed as lost, it lasted {lasted:.2} s; {}",
+        operation["completionReason"]
+    );
+    assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
+    assert_eq!(operation["recording"]["frames"], 12 * hz, "{operation}");
+    assert!(lasted > 11.5, "{lasted}");
+    // A card's buffer is two periods.
+    assert!(lost > slept - 1.0, "{lost} of {slept}");
+}
+
 struct Unit {
     http: Http,
 }

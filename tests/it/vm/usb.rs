@@ -1,5 +1,7 @@
 //! A USB microphone that is recorded, pulled out and plugged in again, with another of its kind in its place.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::microphone::{HZ, Microphone};
@@ -73,6 +75,10 @@ async fn comes_back_beside_another(name: impl Fn(&str) -> String) {
     let reason = until(&daemon, 503).await;
     assert_eq!(reason["lines"][0]["line"], "mic", "{reason}");
     let gone = began.elapsed().as_secs_f64();
+    // It keeps its id until the last who has it open lets it go.
+    while Path::new("/proc/asound").join(&card).exists() {
+        seconds(0.05).await;
+    }
     let other = Microphone::plug(0, "0002", 2);
     assert_eq!(other.card().unwrap(), card, "it has the other one's name");
     // It is tried meanwhile.
