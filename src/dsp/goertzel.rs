@@ -330,4 +330,17 @@ mod tests {
             assert!((f64::from(power) - expected).abs() < 1e-4 * (1.0 + expected));
         }
     }
+
+    #[test]
+    fn four_hops_at_once_are_as_strong_as_the_same_put_together() {
+        for (rate, hop) in [(8_000.0, 20), (8_820.0, 22), (11_025.0, 28), (8_018.2, 21)] {
+            let bank = Bank::new(rate, hop);
+            let samples = noise(4 * hop);
+            let mut spans = Spans::EMPTY;
+            let each: f32 = samples.chunks(hop).map(|hop| bank.hear(hop, (0.0, false), &mut spans)).sum();
+            let (energy, most) = bank.hear_four(&samples);
+            let apart = strongest(&spans.four().power());
+            assert!((energy - each).abs() < 1e-4 * each && (most - apart).abs() < 1e-4 * apart, "{most}, {apart}");
+        }
+    }
 }
