@@ -157,7 +157,7 @@ async fn inner_loaded() {
     let (mut answers, mut failed) = (Vec::new(), 0_usize);
     for half in 0..2 * minutes {
         let began = now();
-        while began.elapsed() < Duration::from_secs(29) {
+        while began.elapsed() < Duration::from_secs(30) {
             // Once the daemon is known to run, so that no stall comes before there is any audio to lose.
             let stalls = (Duration::from_secs(10)..Duration::from_secs(15)).contains(&began.elapsed());
             if stalls {
@@ -168,7 +168,7 @@ async fn inner_loaded() {
             } else if began.elapsed() < Duration::from_secs(10) {
                 10
             } else {
-                29
+                30
             };
             while began.elapsed() < Duration::from_secs(until) {
                 let asked = now();
