@@ -5,13 +5,14 @@
 //! `make test` sets after it has installed it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::counted::{self, Counted, Tally};
 use crate::daemon::Daemon;
 use crate::echo::person_at;
+use crate::inner;
 use crate::losses::{daemon, request};
 use crate::sound::Sound as Made;
 use crate::starved::heard;
@@ -73,22 +74,10 @@ pub fn with_card_in(module: &str, inner: &str) {
         .env("PULSE_SERVER", format!("unix:{}", folder.join("native").display()))
         .env("ALSA_CONFIG_PATH", folder.join("asound.conf"))
         .env(CARD, folder)
-        .stderr(progress())
+        .stderr(inner::progress())
         .output()
         .unwrap();
-    check_inner(&output);
-}
-
-/// Where an inner half tells how far it is: what goes on for minutes shows it.
-pub fn progress() -> Stdio {
-    if std::env::var_os("MINUTES").is_some() { Stdio::inherit() } else { Stdio::piped() }
-}
-
-/// That an inner half has passed.
-pub fn check_inner(output: &Output) {
-    let words = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && words.contains("1 passed"), "{words}");
-    print!("{words}");
+    inner::check(&output);
 }
 
 /// The folder of the card.

@@ -14,7 +14,7 @@ use tonearm::clock;
 use tonearm::store::journal::Journal;
 
 use crate::daemon::{Daemon, configure};
-use crate::device::{check_inner, progress};
+use crate::inner;
 use crate::sound::{self, Sound};
 
 const HZ: u32 = 48_000;
@@ -34,10 +34,10 @@ pub fn with_mounts(inner: &str) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", inner, "--ignored", "--nocapture"])
         .env("TONEARM_TEST_MOUNTS", "own")
-        .stderr(progress())
+        .stderr(inner::progress())
         .output()
         .unwrap();
-    check_inner(&output);
+    inner::check(&output);
 }
 
 fn run(command: &str, arguments: &[&str]) {

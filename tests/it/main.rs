@@ -27,6 +27,7 @@ mod examples;
 mod fixtures;
 mod formats;
 mod gaps;
+mod inner;
 mod layering;
 mod life;
 mod live;
