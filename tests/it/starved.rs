@@ -2,7 +2,7 @@
 //! audio itself (`counted`).
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -24,6 +24,25 @@ pub async fn heard(daemon: &Daemon, operation: &Value) -> (Vec<i16>, Vec<(u64, u
     let samples = hound::WavReader::new(&bytes[..]).unwrap().into_samples().map(Result::unwrap).collect();
     let gaps = operation["recording"]["gaps"].as_array().unwrap().iter();
     (samples, gaps.map(|gap| (gap["at"].as_u64().unwrap(), gap["frames"].as_u64().unwrap())).collect())
+}
+
+/// Two a core, until this is dropped.
+struct BusyLoops(Vec<Child>);
+
+impl BusyLoops {
+    fn start() -> BusyLoops {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        BusyLoops((0..2 * cores).map(|_| busy()).collect())
+    }
+}
+
+impl Drop for BusyLoops {
+    fn drop(&mut self) {
+        for one in &mut self.0 {
+            let _ = one.kill();
+            let _ = one.wait();
+        }
+    }
 }
 
 #[test]
@@ -51,13 +70,9 @@ async fn starved(device: &str) {
     let daemon = daemon(data.path(), device, "wait").await;
     let operation = daemon.post("/app/calls/mic/record", &request(22)).await.unwrap();
     tokio::time::sleep(Duration::from_secs(6)).await;
-    let cores = std::thread::available_parallelism().unwrap().get();
-    let mut loops: Vec<_> = (0..2 * cores).map(|_| busy()).collect();
+    let loops = BusyLoops::start();
     tokio::time::sleep(Duration::from_secs(8)).await;
-    for one in &mut loops {
-        one.kill().unwrap();
-        one.wait().unwrap();
-    }
+    drop(loops);
     // Waits for 15 s.
     let operation = daemon.ended("mic", &operation).await.unwrap();
     assert_eq!(operation["completionReason"], "maxRecordDurationReached", "{operation}");
@@ -147,8 +162,7 @@ async fn inner_loaded() {
     let daemon = Daemon::with(&config).await.unwrap();
     until(&daemon, 200).await;
 
-    let cores = std::thread::available_parallelism().unwrap().get();
-    let mut loops: Vec<_> = (0..2 * cores).map(|_| busy()).collect();
+    let loops = BusyLoops::start();
     let mut operations = Vec::new();
     for (line, _) in lines {
         let path = format!("/app/calls/{line}/record");
@@ -157,19 +171,10 @@ async fn inner_loaded() {
     let (mut answers, mut failed) = (Vec::new(), 0_usize);
     for half in 0..2 * minutes {
         let began = now();
-        while began.elapsed() < Duration::from_secs(30) {
-            // Once the daemon is known to run, so that no stall comes before there is any audio to lose.
-            let stalls = (Duration::from_secs(10)..Duration::from_secs(15)).contains(&began.elapsed());
+        for (until, stalls) in [(10, false), (15, true), (30, false)] {
             if stalls {
                 disk.freeze(true);
             }
-            let until = if stalls {
-                15
-            } else if began.elapsed() < Duration::from_secs(10) {
-                10
-            } else {
-                30
-            };
             while began.elapsed() < Duration::from_secs(until) {
                 let asked = now();
                 let answer = daemon.send(Method::GET, "/lines", None).await;
@@ -183,10 +188,7 @@ async fn inner_loaded() {
         }
         eprintln!("{} s of {} s", (half + 1) * 30, minutes * 60);
     }
-    for one in &mut loops {
-        one.kill().unwrap();
-        one.wait().unwrap();
-    }
+    drop(loops);
     answers.sort_unstable();
     println!(
         "{} answers, {failed} failed: p50 {:?}, p99 {:?}, at most {:?}",
